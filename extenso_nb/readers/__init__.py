@@ -1,0 +1,145 @@
+"""Readers: a delivered product -> xarray, lazily."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from extenso_nb.errors import IncompleteProduct, InputError, ProductIdError, UnknownBand, UnsupportedProduct
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from extenso_nb.readers.container import Container
+
+__all__ = ["band", "open_product"]
+
+_OTHERS = {
+    "S1": ("Sentinel-1", "Open a measurement TIFF of it with rioxarray; that gives uncalibrated numbers."),
+    "S3": ("Sentinel-3", "Open a netCDF file of it with xarray.open_dataset."),
+    "S5P": ("Sentinel-5P", "Open it with xarray.open_datatree(path); filter qa_value yourself."),
+}
+
+
+def open_product(
+    src: str | os.PathLike[str],
+    *,
+    masked: bool = True,
+    scaled: bool = True,
+    chunks: str | dict[str, int] | None = "auto",
+) -> xr.DataTree:
+    """Open a delivered product; pixels are read when they are computed.
+
+    Parameters
+    ----------
+    src
+        A product on this machine: folder, zip or file; see `readers.container.open_container`.
+    masked
+        NaN for the stored numbers that are no measurement (no data, saturated).
+    scaled
+        Physical values by the product's own metadata in place of stored numbers. Either makes the arrays float32;
+        with both False they are as stored.
+    chunks
+        `"auto"`: dask chunks that are whole multiples of the file's own tiles, near 2048 x 2048; None: lazy without dask;
+        or sizes by dimension, as of `Dataset.chunk`.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups as in docs/readers.md; attributes of the product at the root.
+
+    Raises
+    ------
+    ReaderError
+        There is nothing at `src`.
+    UnsupportedProduct
+        No reader for this kind of product.
+    IncompleteProduct
+        Members that opening needs are missing or empty.
+    DamagedProduct
+        A zip or member is cut short or wrong.
+    """
+    import rioxarray  # noqa: F401 - the `.rio` of what is returned: CRS, clip, reproject
+
+    from extenso_nb.readers.container import open_container
+
+    if isinstance(chunks, str) and chunks != "auto":
+        raise InputError(
+            f"chunks={chunks!r} is not known.", hint='Pass "auto", None, or sizes such as {"y": 1024, "x": 1024}.'
+        )
+    container = open_container(src)
+    collection = _collection(container)
+    if collection == "S2":
+        from extenso_nb.readers.sentinel2 import open_sentinel2
+
+        return open_sentinel2(container, masked=masked, scaled=scaled, chunks=chunks)
+    if collection in _OTHERS:
+        mission, instead = _OTHERS[collection]
+        raise UnsupportedProduct(
+            f"{container.product_id} is a {mission} product; this release reads Sentinel-2 L1C and L2A only.",
+            hint=instead,
+        )
+    raise UnsupportedProduct(f"{container.uri} is not known as a Sentinel product by its name or its files.")
+
+
+def _collection(container: Container) -> str | None:
+    """By the files first: names get changed, metadata do not."""
+    from extenso_nb import products
+
+    names = {name.lower() for name in container.names()}
+    if names & {"mtd_msil1c.xml", "mtd_msil2a.xml", "mtd_msil2ap.xml"} or container.find("granule/*/mtd_tl.xml"):
+        return "S2"
+    try:
+        return products.parse(container.product_id).collection
+    except ProductIdError:
+        return None
+
+
+def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.DataArray:
+    """One band of a product by its own name (`B04`, `SCL`) or its common name (`red`, `nir`).
+
+    Parameters
+    ----------
+    tree
+        As `open_product` gives it.
+    name
+        Name of the variable, or its `common_name` (STAC EO extension).
+    resolution
+        Metres; without it the finest there is.
+
+    Raises
+    ------
+    IncompleteProduct
+        The product should have the band, but its file is missing or empty.
+    UnknownBand
+        It has no such band; `error.details["bands"]` lists those there are.
+    """
+    known: list[str] = []
+    for node in tree.subtree:
+        if resolution is not None and node.name != f"r{resolution}m":
+            continue
+        for label, array in node.data_vars.items():
+            common = array.attrs.get("common_name")
+            if name in (label, common):
+                return array
+            if "band_id" in array.attrs:
+                known.append(f"{label} ({common})" if common else str(label))
+    _raise_if_missing(tree, name, resolution)
+    at = f" at {resolution} m" if resolution is not None else ""
+    raise UnknownBand(
+        f"{tree.attrs.get('product_id', 'The product')} has no band {name!r}{at}; it has {', '.join(sorted(set(known)))}.",
+        bands=sorted(set(known)),
+    )
+
+
+def _raise_if_missing(tree: xr.DataTree, name: str, resolution: int | None) -> None:
+    from extenso_nb.readers.sentinel2_metadata import BANDS
+
+    label = next((label for label, entry in BANDS.items() if name == entry.common_name), name)
+    for member in tree.attrs.get("missing_members", ()):
+        parts = str(member).rpartition("/")[2].split("_")
+        if label in parts and (resolution is None or f"{resolution}m" in parts or not parts[-1].endswith("m")):
+            raise IncompleteProduct(
+                f"{tree.attrs.get('product_id')} lists {label}, but its file is missing or empty: {member}.",
+                member=member,
+            )

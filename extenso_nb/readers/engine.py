@@ -1,0 +1,74 @@
+"""The xarray engine `"extenso"`: `open_product` for those who write `xarray.open_datatree(path, engine="extenso")`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import xarray as xr
+from xarray.backends import BackendEntrypoint
+
+from extenso_nb.errors import InputError, ProductIdError
+from extenso_nb.readers import open_product
+
+__all__ = ["ExtensoBackend"]
+
+
+class ExtensoBackend(BackendEntrypoint):
+    """Opens Sentinel products; see docs/readers.md for the groups of each."""
+
+    description: ClassVar[str] = "Copernicus Sentinel products (Sentinel-2 L1C and L2A) in SAFE layout, folder or zip"
+    open_dataset_parameters: ClassVar[Any] = ("filename_or_obj", "drop_variables", "group", "masked", "scaled")
+    supports_groups: ClassVar[bool] = True
+
+    def open_dataset(  # type: ignore[override]  # an engine names its own options
+        self,
+        filename_or_obj: str | os.PathLike[str],
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        group: str | None = None,
+        masked: bool = True,
+        scaled: bool = True,
+    ) -> xr.Dataset:
+        """One group of a product, such as `measurements/r10m`. Raises InputError without, or with an unknown, group."""
+        groups = self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, masked=masked, scaled=scaled)
+        wanted = "/" + (group or "").strip("/")
+        if wanted == "/" or wanted not in groups:
+            there = [name.lstrip("/") for name, dataset in groups.items() if dataset.data_vars]
+            raise InputError(
+                f"{filename_or_obj} has no group {group!r}.",
+                hint=f"Pass group= one of {', '.join(there)}.",
+                groups=there,
+            )
+        return groups[wanted]
+
+    def open_groups_as_dict(  # type: ignore[override]
+        self,
+        filename_or_obj: str | os.PathLike[str],
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        masked: bool = True,
+        scaled: bool = True,
+    ) -> dict[str, xr.Dataset]:
+        """All groups by path."""
+        tree = open_product(filename_or_obj, masked=masked, scaled=scaled, chunks=None)
+        dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
+        return {node.path: node.to_dataset().drop_vars(dropped, errors="ignore") for node in tree.subtree}
+
+    def open_datatree(  # type: ignore[override]
+        self, filename_or_obj: str | os.PathLike[str], **options: Any
+    ) -> xr.DataTree:
+        """The whole product."""
+        return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **options))
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether the name is that of a product which is read here."""
+        from extenso_nb import products
+
+        if not isinstance(filename_or_obj, str | os.PathLike):
+            return False
+        try:
+            return products.parse(products.strip(os.fspath(filename_or_obj))).product_type in {"S2MSI1C", "S2MSI2A"}
+        except ProductIdError:
+            return False
