@@ -1,0 +1,410 @@
+"""Footprints on a land outline, sheets of quicklooks, colour composites of an opened product: matplotlib lives here."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from extenso_nb import progress
+from extenso_nb.errors import InputError, UnknownBand
+from extenso_nb.results import SearchResult
+
+if TYPE_CHECKING:
+    from geopandas import GeoDataFrame
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+    from shapely import MultiPolygon
+    from xarray import DataArray, DataTree
+
+__all__ = ["cloud_colour", "footprints", "land", "quicklooks", "rgb"]
+
+_SEA, _LAND, _COAST = "#e8eef2", "#f7f5ef", "#a9a79e"
+_RAMP = ("#08519c", "#3182bd", "#6baed6", "#bdd7e7", "#f2f5f7")
+"""Clear to overcast: one hue getting paler, told apart also without colour vision; outlines stay dark."""
+_PLAIN = "#2a9d7f"
+"""Footprints of products that have no cloud figure."""
+
+BRIGHT = 0.3
+"""Reflectance above the darkest that is shown as white: bright soil reaches it, cloud and snow go beyond."""
+
+
+def cloud_colour(cloud: float | None) -> str:
+    """The colour `#rrggbb` that footprints of a cloud cover (per cent) have on maps; a green where there is none."""
+    if cloud is None or math.isnan(cloud):
+        return _PLAIN
+    place = min(max(cloud, 0.0), 100.0) / 100 * (len(_RAMP) - 1)
+    low = min(int(place), len(_RAMP) - 2)
+    pairs = zip(_channels(_RAMP[low]), _channels(_RAMP[low + 1]), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * (place - low)):02x}" for a, b in pairs)
+
+
+def _channels(colour: str) -> tuple[int, ...]:
+    return tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
+
+
+@cache
+def land() -> MultiPolygon:
+    """The land of the Earth, lon/lat, to 0.01 degrees: Natural Earth 1:110 million, public domain."""
+    import shapely
+
+    # By path, not by importing the widgets' package: this floor lies below theirs.
+    packed = resources.files("extenso_nb").joinpath("widgets", "data", "land_110m.json.gz").read_bytes()
+    outline = shapely.from_geojson(gzip.decompress(packed).decode("ascii"))
+    assert isinstance(outline, shapely.MultiPolygon)
+    return outline
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure of its own; in a notebook one of pyplot's, so that the cell shows it."""
+    if progress.in_notebook():
+        from matplotlib import pyplot as plt
+
+        figure: Figure = plt.figure(figsize=(width, height), layout="constrained")
+        return figure
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+# --- footprints ------------------------------------------------------------------------------------------------------
+def footprints(result: SearchResult | GeoDataFrame, *, aoi: Any = None, ax: Axes | None = None) -> Axes:
+    """Footprints on a land outline, coloured by cloud cover; the area of interest as a dashed line.
+
+    Parameters
+    ----------
+    result
+        A search result, or a GeoDataFrame with lon/lat footprints (any CRS; it is reprojected) and, if it has one, a
+        column `cloud_cover` in per cent. Products without a footprint are counted in the title.
+    aoi
+        Anything that `extenso_nb.aoi.area` takes.
+    ax
+        Axes to draw on; a new figure when None.
+
+    Returns
+    -------
+    Axes in degrees, its figure in `.figure`. An empty result gives the map alone.
+
+    Raises
+    ------
+    AreaError
+        When `aoi` is no area.
+    """
+    frame = result.gdf if isinstance(result, SearchResult) else result
+    if frame.crs is not None and frame.crs.to_epsg() != 4326:
+        frame = frame.to_crs(4326)
+    outline = _area_geometry(aoi)
+    drawn = [shape is not None and not shape.is_empty for shape in frame.geometry]
+    shapes = frame.geometry[drawn]
+    clouds = list(frame["cloud_cover"][drawn]) if "cloud_cover" in frame.columns else [None] * len(shapes)
+    view = _view([*shapes, *([] if outline is None else [outline])])
+    if ax is None:
+        west, south, east, north = view
+        stretch = max(math.cos(math.radians((south + north) / 2)), 0.05)
+        ratio = (north - south) / ((east - west) * stretch)
+        ax = _figure(7.5, min(max(7.5 * ratio, 3.0), 9.0)).subplots()
+    _draw_land(ax, view)
+    # Large ones first: a small footprint inside a large one stays visible.
+    order = sorted(range(len(shapes)), key=lambda at: -shapes.iloc[at].area)
+    for at in order:
+        _outline(ax, shapes.iloc[at], face=cloud_colour(clouds[at]), edge="#1b2a38", alpha=0.55)
+    if outline is not None:
+        _outline(ax, outline, face="none", edge="#c2410c", alpha=1.0, dashed=True)
+    missing = len(frame) - len(shapes)
+    ax.set_title(
+        f"{len(shapes)} footprint{'s' * (len(shapes) != 1)}" + (f", {missing} without" if missing else ""), fontsize=10
+    )
+    _cloud_key(ax, clouds)
+    return ax
+
+
+def _area_geometry(aoi: Any) -> Any:
+    if aoi is None:
+        return None
+    from extenso_nb.aoi import area
+
+    return area(aoi).geometry
+
+
+def _view(shapes: Sequence[Any]) -> tuple[float, float, float, float]:
+    """West, south, east, north in degrees around all shapes, with a margin; the world when there are none."""
+    if not shapes:
+        return -180.0, -60.0, 180.0, 80.0
+    bounds = [shape.bounds for shape in shapes]
+    west, south = min(box[0] for box in bounds), min(box[1] for box in bounds)
+    east, north = max(box[2] for box in bounds), max(box[3] for box in bounds)
+    margin = max(0.15 * max(east - west, north - south), 0.25)
+    return max(west - margin, -180.0), max(south - margin, -90.0), min(east + margin, 180.0), min(north + margin, 90.0)
+
+
+def _draw_land(ax: Axes, view: tuple[float, float, float, float]) -> None:
+    import shapely
+
+    west, south, east, north = view
+    ax.set_facecolor(_SEA)
+    # One degree more than is seen, so that the cut itself has no coast line.
+    shown = shapely.clip_by_rect(land(), west - 1, south - 1, east + 1, north + 1)
+    for part in shapely.get_parts(shown):
+        if part.geom_type == "Polygon":
+            _outline(ax, part, face=_LAND, edge=_COAST, alpha=1.0)
+    ax.set_xlim(west, east)
+    ax.set_ylim(south, north)
+    ax.set_aspect(1 / max(math.cos(math.radians((south + north) / 2)), 0.05), adjustable="box")
+    ax.tick_params(labelsize=8, colors="#555555")
+    ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}°{'W' if value < 0 else 'E' if value else ''}")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}°{'S' if value < 0 else 'N' if value else ''}")
+
+
+def _outline(ax: Axes, shape: Any, *, face: str, edge: str, alpha: float, dashed: bool = False) -> None:
+    """Draw a polygon (with holes), or each part of a collection; lines and points as markers."""
+    import numpy as np
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    for part in getattr(shape, "geoms", [shape]):
+        if part.geom_type == "Polygon":
+            rings = [np.asarray(ring.coords)[:, :2] for ring in (part.exterior, *part.interiors)]
+            path = Path.make_compound_path(*(Path(ring, closed=True) for ring in rings))
+            fill = face != "none"
+            ax.add_patch(
+                PathPatch(path, facecolor=face, edgecolor="none", alpha=alpha if fill else 0.0, linewidth=0, zorder=2)
+            )
+            ax.add_patch(
+                PathPatch(
+                    path, fill=False, edgecolor=edge, linewidth=0.8, linestyle="--" if dashed else "-", zorder=2.5
+                )
+            )
+        else:
+            points = np.asarray(part.coords)[:, :2] if hasattr(part, "coords") else np.empty((0, 2))
+            ax.plot(points[:, 0], points[:, 1], "o-", color=edge, markersize=4, linewidth=0.8)
+
+
+def _cloud_key(ax: Axes, clouds: Sequence[float | None]) -> None:
+    """A key with numbers, when any footprint has a cloud figure."""
+    from matplotlib.patches import Patch
+
+    known = [cloud for cloud in clouds if cloud is not None and not math.isnan(cloud)]
+    keys = [
+        Patch(facecolor=cloud_colour(step), edgecolor="#1b2a38", label=f"{step} %") for step in (0, 25, 50, 75, 100)
+    ]
+    if known:
+        ax.legend(handles=keys, title="cloud", fontsize=7, title_fontsize=7, loc="lower left", framealpha=0.9)
+
+
+# --- quicklooks ------------------------------------------------------------------------------------------------------
+def quicklooks(
+    pictures: SearchResult | Mapping[str, bytes] | Iterable[tuple[str, bytes]], *, columns: int = 4, limit: int = 24
+) -> Figure:
+    """A sheet of pictures with their names below.
+
+    Parameters
+    ----------
+    pictures
+        A search result (its thumbnails are fetched), or pairs of a label and the bytes of a JPEG or PNG.
+    columns
+        Pictures in a row.
+    limit
+        At most so many; the title says when there are more.
+
+    Raises
+    ------
+    InputError
+        When there is no picture, or bytes are none; the label is named.
+    """
+    import numpy as np
+
+    pairs, count = _pairs(pictures, limit)
+    if not pairs:
+        raise InputError(
+            "There is no picture to draw.", hint="Sentinel-5P products have none; draw `footprints` instead."
+        )
+    images = [_decoded(label, content) for label, content in pairs]
+    columns = max(1, min(columns, len(pairs)))
+    rows = math.ceil(len(pairs) / columns)
+    figure = _figure(2.2 * columns, 2.5 * rows + 0.3)
+    axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for ax in axes:
+        ax.set_axis_off()
+    for ax, (label, _), image in zip(axes, pairs, images, strict=False):
+        ax.imshow(image)
+        ax.set_title(_wrapped(label), fontsize=6, family="monospace")
+    figure.suptitle(f"{len(pairs)} of {count}" if count > len(pairs) else f"{count} products", fontsize=9)
+    return figure
+
+
+def _pairs(pictures: Any, limit: int) -> tuple[list[tuple[str, bytes]], int]:
+    if isinstance(pictures, SearchResult):
+        found = pictures.thumbnails(limit)
+        return [(key, found[key]) for key in pictures.ids[:limit] if key in found], len(pictures)
+    pairs = list(pictures.items()) if isinstance(pictures, Mapping) else list(pictures)
+    return pairs[:limit], len(pairs)
+
+
+def _decoded(label: str, content: bytes) -> Any:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        raise InputError(f"The picture of {label} cannot be decoded: {error}", hint="Fetch it again.") from error
+
+
+def _wrapped(label: str, width: int = 30) -> str:
+    return "\n".join(label[at : at + width] for at in range(0, min(len(label), 3 * width), width)).replace("$", r"\$")
+
+
+# --- composites ------------------------------------------------------------------------------------------------------
+def rgb(
+    tree: DataTree,
+    *,
+    bands: Sequence[str] = ("B04", "B03", "B02"),
+    limits: tuple[float, float] | None = None,
+    percent: tuple[float, float] = (1.0, 99.0),
+    gamma: float = 1.4,
+    max_pixels: int = 1200,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    r"""A colour composite of an opened Sentinel-2 product, with a scale bar.
+
+    A value :math:`\rho` of band :math:`b` is shown as :math:`((\rho - lo_b) / span)^{1/\gamma}`, cut to 0..1. `lo` is the
+    lower percentile of each band by itself for level 1C, which takes the blue haze off (dark-object subtraction, Chavez
+    1988), and the lowest of the three for level 2A, which has none; `span` is the largest distance of a band's two
+    percentiles, the same for the three bands, so that colours keep their balance. It is at most 0.3, for cloud is brighter
+    than that and would leave the ground in the dark. Missing values are transparent.
+
+    Parameters
+    ----------
+    tree
+        As `open_product` gives it; the bands are looked for in `/measurements/r10m`, `r20m`, `r60m`, in this order, and
+        all three must lie in one of these.
+    bands
+        Red, green and blue.
+    limits
+        `lo` and `lo + span` as reflectances, for all bands; None takes them from the values by `percent`.
+    percent
+        Percentiles of the values shown, of each band.
+    gamma
+        Above 1 brightens the dark.
+    max_pixels
+        The longer side is thinned out to at most so many pixels, before anything is read.
+    title
+        None takes the product's identifier.
+    ax
+        Axes to draw on; a new figure when None.
+
+    Raises
+    ------
+    UnknownBand
+        When no group holds the three bands; those there are are listed.
+    InputError
+        When there are not three bands, or not one valid pixel.
+    """
+    if len(bands) != 3:
+        raise InputError(f"A colour composite takes three bands (red, green, blue); got {list(bands)}.")
+    layers = _three_bands(tree, bands)
+    step = max(1, math.ceil(max(layers[0].shape) / max_pixels))
+    thinned = [layer[::step, ::step] for layer in layers]
+    image = _stretched(
+        thinned,
+        limits=limits,
+        percent=percent,
+        gamma=gamma,
+        # Level 2A has been corrected for the atmosphere; taking more off would only turn green into brown.
+        haze=tree.attrs.get("processing_level") == "L1C",
+        name=str(tree.attrs.get("product_id", "the product")),
+    )
+    extent, metres = _extent(layers[0])
+    if ax is None:
+        height, width = image.shape[:2]
+        ax = _figure(7.5, min(max(7.5 * height / width, 3.0), 11.0) + 0.5).subplots()
+    ax.imshow(image, extent=extent, interpolation="nearest", origin="upper")
+    ax.set_facecolor("#d9dde1")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    if metres:
+        _scale_bar(ax, extent)
+    name = str(tree.attrs.get("product_id", "")) if title is None else title
+    ax.set_title(f"{name}\n{' '.join(bands)}".strip().replace("$", r"\$"), fontsize=8)
+    return ax
+
+
+def _three_bands(tree: DataTree, bands: Sequence[str]) -> list[DataArray]:
+    found: dict[str, list[str]] = {}
+    for name in ("r10m", "r20m", "r60m"):
+        path = f"measurements/{name}"
+        try:
+            group = tree[path]
+        except KeyError:
+            continue
+        found[path] = [str(key) for key in group.data_vars]
+        if all(band in group.data_vars for band in bands):
+            return [group.data_vars[band] for band in bands]
+    there = "; ".join(f"/{path}: {' '.join(names)}" for path, names in found.items()) or "no group /measurements/r*m"
+    listed = sorted({name for names in found.values() for name in names})
+    raise UnknownBand(f"No group holds all of {' '.join(bands)} ({there}).", bands=listed)
+
+
+def _stretched(
+    layers: Sequence[DataArray],
+    *,
+    limits: tuple[float, float] | None,
+    percent: tuple[float, float],
+    gamma: float,
+    haze: bool,
+    name: str,
+) -> NDArray[Any]:
+    """RGBA of shape (y, x, 4), float32 within 0..1; alpha 0 where any band is missing."""
+    import numpy as np
+
+    cube = np.stack([np.asarray(layer.values, dtype="float32") for layer in layers], axis=-1)
+    valid = np.isfinite(cube).all(axis=-1)
+    if not valid.any():
+        raise InputError(f"{name} has no valid pixel in these bands.", hint="Look at another product, or at its mask.")
+    low, high = limits if limits is not None else np.percentile(cube[valid], percent, axis=0)
+    if limits is None and not haze:
+        low = np.full(3, np.min(low))
+    span = max(float(np.max(np.subtract(high, low))), 1e-6)
+    if limits is None:
+        span = min(span, BRIGHT)
+    shown = np.clip((np.where(valid[..., None], cube, low) - low) / span, 0, 1) ** (1 / gamma)
+    return np.concatenate([shown, valid[..., None]], axis=-1).astype("float32")
+
+
+def _extent(layer: DataArray) -> tuple[tuple[float, float, float, float], bool]:
+    """Left, right, bottom, top of the pixels' outer edges, and whether these are metres (a projected CRS)."""
+    y, x = (layer[dim].values if dim in layer.coords else None for dim in layer.dims[-2:])
+    if x is None or y is None or len(x) < 2 or len(y) < 2:
+        rows, columns = layer.shape[-2:]
+        return (0.0, float(columns), float(rows), 0.0), False
+    half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
+    degrees = max(abs(float(x[0])), abs(float(x[-1]))) <= 360 and max(abs(float(y[0])), abs(float(y[-1]))) <= 90
+    return (float(x[0] - half_x), float(x[-1] + half_x), float(y[-1] + half_y), float(y[0] - half_y)), not degrees
+
+
+def _scale_bar(ax: Axes, extent: tuple[float, float, float, float]) -> None:
+    left, right, bottom, top = extent
+    width = abs(right - left)
+    length = _round_length(width / 4)
+    x0, y0 = left + 0.05 * (right - left), bottom + 0.05 * (top - bottom)
+    text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    back = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 2.5}
+    ax.plot([x0, x0 + length], [y0, y0], color="white", linewidth=5, solid_capstyle="butt", zorder=5)
+    ax.plot([x0, x0 + length], [y0, y0], color="black", linewidth=2.5, solid_capstyle="butt", zorder=6)
+    ax.text(
+        x0 + length / 2, y0 + 0.02 * (top - bottom), text, ha="center", va="bottom", fontsize=8, bbox=back, zorder=6
+    )
+    ax.set_xlim(left, right)
+    ax.set_ylim(bottom, top)
+
+
+def _round_length(longest: float) -> float:
+    """The longest of 1, 2, 5 times a power of ten that is not longer."""
+    power = 10.0 ** math.floor(math.log10(longest))
+    return max(step * power for step in (1, 2, 5) if step * power <= longest * (1 + 1e-9))
