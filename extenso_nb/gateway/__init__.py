@@ -1,0 +1,1 @@
+"""The service itself: app (routes), service (rules), deliveries (durable workflows), store (tables), sources, embed."""

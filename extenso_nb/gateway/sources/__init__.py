@@ -1,0 +1,65 @@
+"""Sources: one adapter a catalogue, behind one narrow protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from extenso_nb.models import Product
+from extenso_nb.query import Query
+
+__all__ = ["Content", "Hits", "Source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """One window of the products that match, in the order asked for."""
+
+    total: int
+    products: tuple[Product, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of a product from one source, readable from any offset, as often as needed.
+
+    Reading again from the same offset gives the same bytes, or raises ChecksumMismatch when the source changed.
+    """
+
+    name: str
+    """File name with extension: `<id>.SAFE.zip`, `<id>.SEN3.zip`, `<id>.nc`."""
+    size: int | None
+    """Bytes in all; None when the source does not say."""
+    read: Callable[[int], Iterator[bytes]] = field(repr=False)
+    """`read(offset)`: the bytes from there on, in blocks of any length. Raises TransferError or SourceUnavailable."""
+    checksums: dict[str, str] = field(default_factory=dict)
+    """Algorithm (`md5`, `sha3-256`, `blake3`) -> hex digest, as the source gives them."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What the gateway asks of a catalogue. Methods may be called from several threads at once.
+
+    Each raises SourceUnavailable when the source cannot answer; an empty result means that there is nothing.
+    """
+
+    name: str
+
+    def search(self, collection: str, query: Query, *, start: int, rows: int, orderby: str) -> Hits:
+        """Products of a collection (S1, S2, S3, S5P) that match; `orderby` is ``"<keyword> asc|desc"``."""
+
+    def find(self, product_ids: tuple[str, ...]) -> dict[str, Product]:
+        """Products by identifier; those not held are left out."""
+
+    def warm_up(self, product_id: str) -> None:
+        """Ask for a product that is not online to be brought back. Nothing happens for one that is."""
+
+    def open(self, product_id: str) -> Content:
+        """The bytes of an online product. Raises UnknownProduct."""
+
+    def quicklook(self, product_id: str) -> bytes:
+        """JPEG or PNG. Raises NoQuicklook where there is none, UnknownProduct where there is no such product."""
+
+    def check(self) -> int | None:
+        """Number of products held, or None when unknown; raises SourceUnavailable when the source does not answer."""
