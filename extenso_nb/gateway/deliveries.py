@@ -1,0 +1,464 @@
+"""Deliveries: one durable workflow each, from a source into the storage. Killed at any point, it goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+
+from extenso_nb import retry
+from extenso_nb.errors import (
+    ChecksumMismatch,
+    DamagedProduct,
+    ExtensoError,
+    IncompleteTransfer,
+    SourceUnavailable,
+    TransferError,
+    UnknownProduct,
+)
+from extenso_nb.gateway.catalogue import Catalogue
+from extenso_nb.gateway.sources import Content
+from extenso_nb.gateway.store import Store
+from extenso_nb.models import Delivery, DeliveryMetadata, Product
+from extenso_nb.storage import FolderStorage
+
+__all__ = ["STEPS_VERSION", "Deliveries", "order_prefix"]
+
+STEPS_VERSION = "1"
+"""DBOS resumes a workflow only under the version that began it. Raise this when the steps below change their meaning,
+and only then: raising it strands the orders that are under way."""
+COLD_POLL_SECONDS = 900.0
+"""How often a cold product is looked at while it warms up."""
+COLD_POLLS = 4 * 24 * 3
+"""Three days of them; extenSO spoke of up to two."""
+RESUMES = 3
+"""How often a transfer is taken up again at the same source before the next one is tried."""
+PROGRESS_SECONDS = 0.25
+POLL_SECONDS = 0.2
+"""How often the queues are looked at."""
+MOST_AT_ONCE = 100
+"""Deliveries under way in one process, those that wait or warm up included; each is a thread."""
+
+_log = logging.getLogger(__name__)
+
+
+def order_prefix(account: str, order_id: int) -> str:
+    """Where the objects of an order lie in the free storage."""
+    return f"{account}/orders/{order_id}"
+
+
+class _Ended(Exception):
+    """The delivery was cancelled or deleted while it was carried out."""
+
+
+class Deliveries:
+    """Carries out deliveries. One for each process, as DBOS is.
+
+    Parameters
+    ----------
+    database_url
+        SQLAlchemy URL of DBOS's own tables.
+    executor_id
+        Name of this process among those that share the database; its workflows are resumed under the same name.
+    schedule
+        How often to try, and how long to wait in between.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        storage: FolderStorage,
+        catalogue: Catalogue,
+        *,
+        database_url: str,
+        executor_id: str = "local",
+        schedule: retry.Retry = retry.DELIVERY,
+    ) -> None:
+        self.store = store
+        self.storage = storage
+        self.catalogue = catalogue
+        self.schedule = schedule
+        self._config: DBOSConfig = {
+            "name": "extenso",
+            "system_database_url": database_url,
+            "application_version": STEPS_VERSION,
+            "executor_id": executor_id,
+            "log_level": "WARNING",
+        }
+
+    def start(self) -> None:
+        """Begin, and take up again whatever an earlier process left."""
+        global _current  # noqa: PLW0603 - DBOS is one per process, and its workflows are plain functions
+        _current = self
+        DBOS(config=self._config)
+        DBOS.launch()
+        for name, source in self.catalogue.sources.items():
+            _register(_queue(name), getattr(source, "concurrency", 4))
+        _register(_DELIVERIES, MOST_AT_ONCE)
+        self._reconcile()
+
+    def stop(self) -> None:
+        """End without waiting for transfers; the next process takes them up."""
+        global _current  # noqa: PLW0603
+        DBOS.destroy(workflow_completion_timeout_sec=0)
+        _current = None
+
+    def _reconcile(self) -> None:
+        # An order is accepted in one transaction and its workflows are begun after it; a process killed in between
+        # leaves deliveries without one. Beginning a workflow twice is beginning it once: the delivery names it.
+        for delivery_id in self.store.open_deliveries():
+            self._forget_ended(delivery_id)
+            self.submit(delivery_id)
+        for account, order_id in self.store.to_remove():
+            self.remove(account, order_id)
+
+    @staticmethod
+    def _forget_ended(delivery_id: str) -> None:
+        """A workflow that broke off by a fault of ours must not keep its delivery open for ever: it is begun anew."""
+        status = DBOS.get_workflow_status(_workflow(delivery_id))
+        if status is not None and status.status not in {"PENDING", "ENQUEUED", "DELAYED"}:
+            _log.warning("the workflow of delivery %s ended %s: begun anew", delivery_id, status.status)
+            DBOS.delete_workflow(_workflow(delivery_id))
+
+    def submit(self, delivery_id: str) -> None:
+        """Begin the workflow of a delivery; nothing happens when it has one."""
+        with SetWorkflowID(_workflow(delivery_id)):
+            DBOS.enqueue_workflow(_DELIVERIES, _deliver, delivery_id)
+
+    def remove(self, account: str, order_id: int) -> None:
+        """Remove the objects of a deleted order."""
+        self.storage.delete_below(order_prefix(account, order_id))
+        self.store.removed(order_id)
+
+    # --- what the steps do -------------------------------------------------------------------------------------------
+    def locate(self, delivery_id: str) -> dict[str, Any]:
+        """Which sources hold the product, the warm ones first; or why that cannot be said."""
+        _, delivery = self.store.work(delivery_id)
+        if delivery.ended:
+            return {"ended": True}
+        try:
+            product = self.catalogue.find([delivery.product_id]).get(delivery.product_id)
+        except SourceUnavailable as error:
+            self.store.note(delivery_id, error.message)
+            return {"sources": [], "cold": None, "reason": error.message}
+        if product is None:
+            return {"sources": [], "cold": None, "reason": f"No source holds {delivery.product_id} any more."}
+        if product.online:
+            return {"sources": list(product.sources), "cold": None, "reason": ""}
+        return {"sources": [], "cold": product.sources[0], "reason": ""}
+
+    def warm_up(self, delivery_id: str, source: str, *, first: bool) -> None:
+        """Ask a source to bring a cold product back."""
+        _, delivery = self.store.work(delivery_id)
+        later = _in(COLD_POLL_SECONDS)
+        if first:
+            self.catalogue.sources[source].warm_up(delivery.product_id)
+            self.store.advance(
+                delivery_id, "warming", event="cold: warm-up asked for", source=source, next_attempt_at=later
+            )
+        else:
+            self.store.advance(delivery_id, "warming", source=source, next_attempt_at=later)
+
+    def transfer(self, delivery_id: str, source: str) -> dict[str, Any]:
+        """Bring the bytes from one source into the storage; what was stored, or why it was not."""
+        account, delivery = self.store.work(delivery_id)
+        begun = self.store.advance(
+            delivery_id, "transferring", event="transfer begins", source=source, transferred=0, next_attempt_at=None
+        )
+        if not begun:
+            return {"ended": True}
+        try:
+            return self._stored(account, delivery, source)
+        except _Ended:
+            return {"ended": True}
+        except ExtensoError as error:
+            return self._not_stored(delivery_id, source, error.message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the delivery must come to an end, and say why
+            _log.exception("delivery %s from %s failed", delivery_id, source)
+            return self._not_stored(delivery_id, source, f"{type(error).__name__}: {error}")
+
+    def _not_stored(self, delivery_id: str, source: str, reason: str) -> dict[str, Any]:
+        self.store.note(delivery_id, reason, source=source)
+        return {"reason": f"{source}: {reason}"}
+
+    def _stored(self, account: str, delivery: Delivery, source: str) -> dict[str, Any]:
+        adapter = self.catalogue.sources[source]
+        product = adapter.find((delivery.product_id,)).get(delivery.product_id)
+        if product is None:
+            raise UnknownProduct(f"{delivery.product_id} is not here any more.", products=[delivery.product_id])
+        content = adapter.open(delivery.product_id)
+        key = f"{order_prefix(account, delivery.order_id)}/{delivery.product_id}/{content.name}"
+        stream = _Stream(self.store, delivery.id, source, content)
+        # What a killed process left half-written must not stay beside the product.
+        self.storage.sweep(key)
+        self.storage.put(key, stream.blocks())
+        try:
+            if not self.store.advance(
+                delivery.id, "verifying", event="all bytes arrived", source=source, transferred=stream.count
+            ):
+                raise _Ended
+            _verify(self.storage.path(key))
+        except (_Ended, DamagedProduct):
+            self.storage.delete(key)
+            raise
+        # The description travels along: the source may be down by the time the delivery is settled.
+        described = product.model_copy(update={"size": stream.count, "size_estimated": False, "links": {}})
+        return {
+            "key": key,
+            "size": stream.count,
+            "checksums": stream.checksums(),
+            "source": source,
+            "product": described.to_wire(),
+        }
+
+    def settle(self, delivery_id: str, stored: dict[str, Any]) -> None:
+        """Write metadata.json and say delivered; or take the object away when the delivery has ended meanwhile."""
+        _, delivery = self.store.work(delivery_id)
+        beside = stored["key"].rpartition("/")[0] + "/metadata.json"
+        if delivery.status == "delivered":
+            return
+        if not delivery.ended:
+            self._write_metadata(delivery, stored, beside)
+        settled = self.store.advance(
+            delivery_id,
+            "delivered",
+            event="verified and delivered",
+            source=stored["source"],
+            key=stored["key"],
+            size=stored["size"],
+            transferred=stored["size"],
+            checksums=stored["checksums"],
+            error=None,
+        )
+        if not settled:
+            self.storage.delete(stored["key"])
+            self.storage.delete(beside)
+
+    def _write_metadata(self, delivery: Delivery, stored: dict[str, Any], key: str) -> None:
+        metadata = DeliveryMetadata(
+            product=Product.from_wire(stored["product"]),
+            key=stored["key"],
+            size=stored["size"],
+            checksums=stored["checksums"],
+            source=stored["source"],
+            delivered_at=datetime.now(UTC),
+            trail=delivery.trail,
+        )
+        self.storage.put_bytes(key, metadata.model_dump_json(by_alias=True, exclude_none=True).encode())
+
+    def postpone(self, delivery_id: str, seconds: float, reason: str) -> None:
+        """Note that the next attempt comes later."""
+        self.store.advance(
+            delivery_id,
+            "queued",
+            event=f"next attempt in {seconds:.0f} s: {reason}",
+            next_attempt_at=_in(seconds),
+            transferred=0,
+            error=reason,
+        )
+
+    def fail(self, delivery_id: str, reason: str) -> None:
+        """Give up, with the last reason."""
+        self.store.advance(
+            delivery_id, "failed", event=f"given up: {reason}", error=reason, next_attempt_at=None, transferred=0
+        )
+
+
+class _Stream:
+    """The bytes of one transfer: counted, hashed, resumed at the same source, checked before the last one is passed on."""
+
+    def __init__(self, store: Store, delivery_id: str, source: str, content: Content) -> None:
+        self._store = store
+        self._delivery_id = delivery_id
+        self._source = source
+        self._content = content
+        self._hashes = {name: hashlib.new(name.replace("-", "_")) for name in self._algorithms()}
+        self._reported = 0.0
+        self.count = 0
+
+    def _algorithms(self) -> list[str]:
+        given = [name for name in self._content.checksums if name.replace("-", "_") in hashlib.algorithms_available]
+        return list(dict.fromkeys(["sha256", *given]))
+
+    def checksums(self) -> dict[str, str]:
+        """Hex digests of what went through."""
+        return {name: digest.hexdigest() for name, digest in self._hashes.items()}
+
+    def blocks(self) -> Iterator[bytes]:
+        """All blocks. Raises before the last one is taken when anything is wrong, so that nothing is stored."""
+        resumes = 0
+        while True:
+            try:
+                for block in self._content.read(self.count):
+                    self._take(block)
+                    yield block
+                self._check_size()
+            except TransferError as error:
+                resumes += 1
+                if resumes > RESUMES or isinstance(error, (ChecksumMismatch, DamagedProduct)) or self._too_long():
+                    raise
+                note = f"{error.message} Taken up again at byte {self.count:,}."
+                self._store.note(self._delivery_id, note, source=self._source, count=self.count)
+                continue
+            break
+        self._check_checksums()
+        if not self._store.progress(self._delivery_id, self.count):
+            raise _Ended
+
+    def _take(self, block: bytes) -> None:
+        for digest in self._hashes.values():
+            digest.update(block)
+        self.count += len(block)
+        now = time.monotonic()
+        if now - self._reported >= PROGRESS_SECONDS:
+            self._reported = now
+            if not self._store.progress(self._delivery_id, self.count):
+                raise _Ended
+
+    def _too_long(self) -> bool:
+        return self._content.size is not None and self.count > self._content.size
+
+    def _check_size(self) -> None:
+        if self._content.size is not None and self.count != self._content.size:
+            raise IncompleteTransfer(
+                f"{self._content.name}: {self.count:,} bytes came, {self._content.size:,} were announced."
+            )
+
+    def _check_checksums(self) -> None:
+        for name, digest in self._hashes.items():
+            announced = self._content.checksums.get(name)
+            if announced is not None and announced.lower() != digest.hexdigest():
+                raise ChecksumMismatch(
+                    f"{self._content.name}: {name} is {digest.hexdigest()}, {announced.lower()} was announced."
+                )
+
+
+def _verify(path: Path) -> None:
+    """Raises DamagedProduct unless a zip holds together, each member with its CRC, or a netCDF file opens."""
+    if path.suffix == ".zip":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                bad = archive.testzip()
+        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+            raise DamagedProduct(f"{path.name} is not a whole zip: {error}") from error
+        if bad is not None:
+            raise DamagedProduct(f"{path.name} is damaged: the CRC of {bad} is wrong.")
+    elif path.suffix == ".nc":
+        import h5py
+
+        try:
+            h5py.File(path, "r").close()
+        except OSError as error:
+            raise DamagedProduct(f"{path.name} is not a whole netCDF-4 file: {error}") from error
+
+
+def _in(seconds: float) -> datetime:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).replace(tzinfo=None)
+
+
+_DELIVERIES = "deliveries"
+_NO_END = 2**31 - 1
+"""DBOS gives a workflow up after so many crashes of its process; here only the schedule decides when to give up."""
+
+
+def _workflow(delivery_id: str) -> str:
+    return f"delivery-{delivery_id}"
+
+
+def _queue(source: str) -> str:
+    return f"source-{source}"
+
+
+def _register(queue: str, limit: int) -> None:
+    DBOS.register_queue(queue, worker_concurrency=limit, polling_interval_sec=POLL_SECONDS, on_conflict="always_update")
+
+
+# --- the workflow ----------------------------------------------------------------------------------------------------
+# Plain functions, since DBOS finds them by name after a restart. A step is done once; killed within, it is done again.
+_current: Deliveries | None = None
+
+
+def _deliveries() -> Deliveries:
+    if _current is None:
+        raise RuntimeError("Deliveries.start() has not been called in this process.")
+    return _current
+
+
+@DBOS.step(name="locate")
+def _locate(delivery_id: str) -> dict[str, Any]:
+    return _deliveries().locate(delivery_id)
+
+
+@DBOS.step(name="warm-up")
+def _warm_up(delivery_id: str, source: str, first: bool) -> None:
+    _deliveries().warm_up(delivery_id, source, first=first)
+
+
+@DBOS.step(name="transfer")
+def _transfer_step(delivery_id: str, source: str) -> dict[str, Any]:
+    return _deliveries().transfer(delivery_id, source)
+
+
+@DBOS.step(name="settle")
+def _settle(delivery_id: str, stored: dict[str, Any]) -> None:
+    _deliveries().settle(delivery_id, stored)
+
+
+@DBOS.step(name="postpone")
+def _postpone(delivery_id: str, seconds: float, reason: str) -> None:
+    _deliveries().postpone(delivery_id, seconds, reason)
+
+
+@DBOS.step(name="fail")
+def _fail(delivery_id: str, reason: str) -> None:
+    _deliveries().fail(delivery_id, reason)
+
+
+@DBOS.step(name="wait")
+def _wait(attempt: int) -> float | None:
+    # A step, for its chance must be drawn once: a workflow that is taken up again has to go the same way.
+    return _deliveries().schedule.wait(attempt)
+
+
+@DBOS.workflow(name="transfer", max_recovery_attempts=_NO_END)
+def _transfer(delivery_id: str, source: str) -> dict[str, Any]:
+    # A workflow of its own, in the queue of its source: what only waits or warms up takes no place in that queue.
+    return _transfer_step(delivery_id, source)
+
+
+@DBOS.workflow(name="deliver", max_recovery_attempts=_NO_END)
+def _deliver(delivery_id: str) -> None:
+    attempt, polls = 1, 0
+    while True:
+        place = _locate(delivery_id)
+        if place.get("ended"):
+            return
+        if place["cold"] and polls < COLD_POLLS:
+            _warm_up(delivery_id, place["cold"], polls == 0)
+            polls += 1
+            DBOS.sleep(COLD_POLL_SECONDS)
+            continue
+        reason = place["reason"] or "it stayed cold for three days" if place["cold"] else place["reason"]
+        for source in place["sources"]:
+            handle = DBOS.enqueue_workflow(_queue(source), _transfer, delivery_id, source)
+            stored = handle.get_result(polling_interval_sec=POLL_SECONDS)
+            if stored.get("ended"):
+                return
+            if "key" in stored:
+                _settle(delivery_id, stored)
+                return
+            reason = stored["reason"]
+        seconds = _wait(attempt)
+        if seconds is None:
+            _fail(delivery_id, reason)
+            return
+        _postpone(delivery_id, seconds, reason)
+        DBOS.sleep(seconds)
+        attempt += 1

@@ -1,0 +1,225 @@
+"""Run a gateway in this process: lock the data directory, put the parts together, listen, tell where, end cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from extenso_nb import retry
+from extenso_nb._version import __version__
+from extenso_nb.errors import DataDirectoryInUse, DataDirectoryReadOnly, InvalidRequest, PortInUse
+from extenso_nb.gateway.sources import Source
+
+__all__ = ["CARD", "LOCK", "Settings", "open_source", "read_card", "serve"]
+
+CARD = "gateway.json"
+"""The 0600 file in the data directory that says where the gateway listens and which API key is the owner's."""
+LOCK = "gateway.lock"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a gateway is told when it starts."""
+
+    data_dir: Path
+    """Tables, storage, secret and lock; one gateway at a time."""
+    sources: tuple[str, ...] = ("sample",)
+    """`sample`, or `folder:PATH`, or `NAME=folder:PATH`."""
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 for any free one."""
+    idle_seconds: float | None = None
+    """End after so long without a request and without an open delivery; None for never."""
+    api_key: str | None = field(default=None, repr=False)
+    """The owner's key; by default one that is made once and kept in the data directory."""
+    cache_dir: Path | None = None
+    """Where the sample archive is kept; by default the user's cache."""
+    schedule: retry.Retry = retry.DELIVERY
+    """How deliveries are tried again."""
+
+
+def open_source(text: str, *, cache_dir: Path | None = None) -> Source:
+    """A source from its name in the settings. Raises InvalidRequest, SourceUnavailable."""
+    name, sign, rest = text.partition("=")
+    spec = rest if sign and ":" not in name else text
+    given = name if sign and ":" not in name else None
+    kind, _, place = spec.partition(":")
+    if kind == "sample" and not place:
+        from extenso_nb.gateway.sources.sample import SampleSource
+
+        return SampleSource(cache_dir or default_cache_dir())
+    if kind == "folder" and place:
+        from extenso_nb.gateway.sources.folder import FolderSource
+
+        return FolderSource(Path(place).expanduser(), name=given or "folder")
+    raise InvalidRequest(f"{text!r} is not a source.", hint="Name one as `sample` or `folder:/path/to/products`.")
+
+
+def default_cache_dir() -> Path:
+    """The user's cache directory for this package."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("extenso_nb", appauthor=False))
+
+
+def read_card(data_dir: Path) -> dict[str, Any] | None:
+    """What the gateway of a data directory says of itself, or None when it says nothing."""
+    try:
+        card = json.loads((data_dir / CARD).read_text())
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None
+    return card if isinstance(card, dict) and {"url", "api_key", "pid"} <= card.keys() else None
+
+
+@contextlib.contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory. The system lets go of it when this process ends, however it ends."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(data_dir / LOCK, mode=0o600)
+        # Someone who only looks whether a gateway runs holds the lock for a moment; hence not 0.
+        lock.acquire(timeout=1.0, poll_interval=0.05)
+    except Timeout:
+        card = read_card(data_dir) or {}
+        where = f" at {card['url']} (process {card['pid']})" if card else ""
+        raise DataDirectoryInUse(
+            f"Another gateway{where} holds the data directory {data_dir}.", url=card.get("url"), pid=card.get("pid")
+        ) from None
+    except OSError as error:
+        raise DataDirectoryReadOnly(f"{data_dir} cannot be written: {error.strerror or error}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    except (socket.gaierror, UnicodeError) as error:
+        raise InvalidRequest(f"{host!r} is not an address of this machine: {error}.") from error
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Without it a gateway on its old port would have to wait for the system to forget the old connections.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(128)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        code = getattr(error, "errno", None)
+        if code == errno.EADDRINUSE:
+            raise PortInUse(f"Port {port} of {host} is taken by another program.", host=host, port=port) from error
+        if code == errno.EACCES:
+            raise PortInUse(f"Port {port} of {host} may not be used by this user.", host=host, port=port) from error
+        raise InvalidRequest(f"{host}:{port} cannot be listened on: {error}.") from error
+    return listening
+
+
+def _owner_key(settings: Settings) -> str:
+    from extenso_nb.gateway.access import new_api_key, write_private
+
+    if settings.api_key:
+        return settings.api_key
+    path = settings.data_dir / "api-key"
+    if not path.exists():
+        write_private(path, new_api_key().encode())
+    return path.read_text().strip()
+
+
+class _Idle:
+    """How long nobody has asked for anything."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def touch(self) -> None:
+        self._last = time.monotonic()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._last
+
+
+def serve(settings: Settings, *, announce: bool = True) -> None:
+    """Run a gateway until it is told to end (SIGINT, SIGTERM) or has been idle for long enough.
+
+    Raises DataDirectoryInUse, DataDirectoryReadOnly, PortInUse, InvalidRequest, SourceUnavailable before it listens.
+    """
+    with _locked(settings.data_dir):
+        card = settings.data_dir / CARD
+        card.unlink(missing_ok=True)
+        with _bound(settings.host, settings.port) as listening:
+            sources = [open_source(text, cache_dir=settings.cache_dir) for text in settings.sources]
+            try:
+                _run(settings, sources, listening, card, announce=announce)
+            finally:
+                card.unlink(missing_ok=True)
+
+
+def _run(settings: Settings, sources: list[Source], listening: socket.socket, card: Path, *, announce: bool) -> None:
+    import uvicorn
+
+    from extenso_nb.gateway.access import Access, secret_of, write_private
+    from extenso_nb.gateway.app import create_app
+    from extenso_nb.gateway.catalogue import Catalogue
+    from extenso_nb.gateway.deliveries import Deliveries
+    from extenso_nb.gateway.service import Service
+    from extenso_nb.gateway.store import Store
+    from extenso_nb.storage import FolderStorage
+
+    folder = settings.data_dir.resolve()
+    store = Store(f"sqlite:///{folder / 'gateway.db'}")
+    key = _owner_key(settings)
+    store.add_account("owner", key=key, role="operator")
+    storage = FolderStorage(folder / "storage")
+    catalogue = Catalogue(sources)
+    database = f"sqlite:///{folder / 'workflows.db'}"
+    deliveries = Deliveries(store, storage, catalogue, database_url=database, schedule=settings.schedule)
+    idle = _Idle()
+    app = create_app(
+        Service(store, storage, catalogue, deliveries), Access(store, secret_of(folder)), on_request=idle.touch
+    )
+    deliveries.start()
+    try:
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+        server = uvicorn.Server(config)
+        host, port = listening.getsockname()[:2]
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        told = {"url": url, "api_key": key, "pid": os.getpid(), "version": __version__, "storage": str(storage.folder)}
+        told["sources"] = list(settings.sources)
+        write_private(card, json.dumps(told).encode())
+        if announce:
+            print(
+                f"extenSO gateway at {url}, sources: {', '.join(settings.sources)}; the API key is in {card}",
+                flush=True,
+            )
+        if settings.idle_seconds is not None:
+            _end_when_idle(server, store, idle, settings.idle_seconds)
+        server.run(sockets=[listening])
+    finally:
+        deliveries.stop()
+        store.close()
+
+
+def _end_when_idle(server: Any, store: Any, idle: _Idle, seconds: float) -> None:
+    def watch() -> None:
+        while not server.should_exit:
+            time.sleep(min(seconds / 4, 5.0))
+            if idle.seconds() >= seconds and not store.open_deliveries():
+                _log.info("idle for %.0f s: ending", seconds)
+                server.should_exit = True
+
+    threading.Thread(target=watch, name="extenso-idle", daemon=True).start()

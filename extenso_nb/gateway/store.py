@@ -1,0 +1,492 @@
+"""The tables: accounts, orders, deliveries, their trail. Quota is always a sum over rows, never a counter that can drift."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from extenso_nb.errors import (
+    IdempotencyConflict,
+    OrderFinished,
+    QuotaExceeded,
+    UnknownDelivery,
+    UnknownOrder,
+)
+from extenso_nb.models import (
+    DELIVERY_ENDED,
+    Account,
+    Delivery,
+    DeliveryStatus,
+    Destination,
+    Order,
+    OrderStatus,
+    Storage,
+    TrailEntry,
+)
+
+__all__ = ["DEFAULT_QUOTA", "NewDelivery", "Store", "order_status"]
+
+DEFAULT_QUOTA = 10_000_000_000
+"""Bytes of free storage of an account."""
+
+_meta = sa.MetaData()
+
+accounts = sa.Table(
+    "accounts",
+    _meta,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("role", sa.String, nullable=False),
+    sa.Column("quota", sa.BigInteger, nullable=False),
+    sa.Column("key_hash", sa.String, nullable=False, unique=True),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+)
+orders = sa.Table(
+    "orders",
+    _meta,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("account", sa.ForeignKey("accounts.id"), nullable=False, index=True),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("idempotency_key", sa.String),
+    sa.Column("body_hash", sa.String),
+    sa.Column("deleted_at", sa.DateTime),
+    sa.Column("removed", sa.Boolean, nullable=False, default=False),
+    sa.UniqueConstraint("account", "idempotency_key"),
+    # Numbers of deleted orders must not come back: their keys and links would point at another order.
+    sqlite_autoincrement=True,
+)
+deliveries = sa.Table(
+    "deliveries",
+    _meta,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("order_id", sa.ForeignKey("orders.id"), nullable=False, index=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("product_id", sa.String, nullable=False),
+    sa.Column("status", sa.String, nullable=False, index=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("transferred", sa.BigInteger, nullable=False, default=0),
+    sa.Column("source", sa.String),
+    sa.Column("key", sa.String),
+    sa.Column("checksums", sa.JSON),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("updated_at", sa.DateTime, nullable=False),
+    sa.Column("next_attempt_at", sa.DateTime),
+    sa.Column("error", sa.String),
+)
+trail = sa.Table(
+    "trail",
+    _meta,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("delivery_id", sa.ForeignKey("deliveries.id"), nullable=False, index=True),
+    sa.Column("time", sa.DateTime, nullable=False),
+    sa.Column("event", sa.String, nullable=False),
+    sa.Column("source", sa.String),
+    sa.Column("bytes", sa.BigInteger),
+)
+
+_READING = {"extenso_reading": True}
+_OPEN = deliveries.c.status.not_in(sorted(DELIVERY_ENDED))
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """One product of an order that is about to be accepted."""
+
+    product_id: str
+    size: int
+    """Bytes to reserve."""
+    source: str | None = None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def order_status(counts: Mapping[str, int]) -> OrderStatus:
+    """The status of an order from the number of its deliveries in each status."""
+    present = {status for status, count in counts.items() if count}
+    if present - DELIVERY_ENDED:
+        return "queued" if present == {"queued"} else "running"
+    if present == {"delivered"}:
+        return "delivered"
+    if "delivered" in present:
+        return "partial"
+    return "failed" if "failed" in present else "cancelled"
+
+
+class Store:
+    """The gateway's memory, in SQLite or PostgreSQL.
+
+    Parameters
+    ----------
+    url
+        SQLAlchemy URL: ``sqlite:////path/gateway.db``, ``postgresql+psycopg://...``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = sa.create_engine(url, **_engine_arguments(url))
+        if self.engine.dialect.name == "sqlite":
+            _prepare_sqlite(self.engine)
+        _meta.create_all(self.engine)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _read(self) -> Iterator[sa.Connection]:
+        with self.engine.connect().execution_options(**_READING) as connection:
+            yield connection
+
+    # --- accounts ----------------------------------------------------------------------------------------------------
+    def add_account(self, name: str, *, key: str, role: str = "user", quota: int = DEFAULT_QUOTA) -> str:
+        """Make an account with an API key, of which only the hash is kept; the account's id.
+
+        Nothing happens when the key has an account already.
+        """
+        with self._write() as connection:
+            known = connection.scalar(sa.select(accounts.c.id).where(accounts.c.key_hash == _hashed(key)))
+            if known:
+                return str(known)
+            account = secrets.token_hex(6)
+            row = {"id": account, "name": name, "role": role, "quota": quota}
+            connection.execute(accounts.insert().values(**row, key_hash=_hashed(key), created_at=_now()))
+            return account
+
+    def account_of_key(self, key: str) -> str | None:
+        """The account of an API key, or None."""
+        with self._read() as connection:
+            found = connection.scalar(sa.select(accounts.c.id).where(accounts.c.key_hash == _hashed(key)))
+            return None if found is None else str(found)
+
+    def has_account(self, account: str) -> bool:
+        """Whether there is such an account."""
+        with self._read() as connection:
+            return connection.scalar(sa.select(accounts.c.id).where(accounts.c.id == account)) is not None
+
+    def account(self, account: str) -> Account:
+        """An account with its storage."""
+        with self._read() as connection:
+            row = connection.execute(sa.select(accounts).where(accounts.c.id == account)).mappings().one()
+            return Account(id=row["id"], name=row["name"], role=row["role"], storage=_storage(connection, account))
+
+    # --- orders ------------------------------------------------------------------------------------------------------
+    def add_order(
+        self,
+        account: str,
+        products: Sequence[NewDelivery],
+        *,
+        idempotency_key: str | None = None,
+        body_hash: str | None = None,
+    ) -> tuple[Order, bool]:
+        """Accept an order and reserve its quota, in one transaction; the order, and whether it is a new one.
+
+        Raises QuotaExceeded, and IdempotencyConflict when the key was used with another body.
+        """
+        with self._write() as connection:
+            # One order of an account at a time: two at once must not both find the same bytes free.
+            connection.execute(sa.select(accounts.c.id).where(accounts.c.id == account).with_for_update())
+            earlier = self._earlier(connection, account, idempotency_key, body_hash)
+            if earlier is not None:
+                return earlier, False
+            needed = sum(product.size for product in products)
+            storage = _storage(connection, account)
+            if needed > storage.free:
+                raise QuotaExceeded(
+                    f"The order needs {needed:,} bytes, and {storage.free:,} of {storage.quota:,} are free.",
+                    needed=needed,
+                    free=storage.free,
+                    quota=storage.quota,
+                )
+            order_id = _insert_order(connection, account, products, idempotency_key, body_hash)
+            return _order(connection, account, order_id), True
+
+    def earlier_order(self, account: str, idempotency_key: str | None, body_hash: str) -> Order | None:
+        """The order that this key placed before, if any. Raises IdempotencyConflict when it was another one."""
+        with self._read() as connection:
+            return self._earlier(connection, account, idempotency_key, body_hash)
+
+    @staticmethod
+    def _earlier(
+        connection: sa.Connection, account: str, idempotency_key: str | None, body_hash: str | None
+    ) -> Order | None:
+        if idempotency_key is None:
+            return None
+        same = (orders.c.account == account) & (orders.c.idempotency_key == idempotency_key)
+        row = connection.execute(sa.select(orders.c.id, orders.c.body_hash, orders.c.deleted_at).where(same)).first()
+        if row is None:
+            return None
+        if row.body_hash != body_hash or row.deleted_at is not None:
+            what = "a deleted order" if row.deleted_at is not None else "another order"
+            raise IdempotencyConflict(f"The Idempotency-Key was used before, with {what} ({row.id}).", order=row.id)
+        return _order(connection, account, row.id)
+
+    def order(self, account: str, order_id: int) -> Order:
+        """An order of the account. Raises UnknownOrder."""
+        with self._read() as connection:
+            return _order(connection, account, order_id)
+
+    def orders(self, account: str, start: int, rows: int) -> tuple[int, list[Order]]:
+        """Orders of the account, newest first: their number, and one page of them."""
+        mine = (orders.c.account == account) & orders.c.deleted_at.is_(None)
+        with self._read() as connection:
+            total = connection.scalar(sa.select(sa.func.count()).select_from(orders).where(mine)) or 0
+            page = sa.select(orders.c.id).where(mine).order_by(orders.c.id.desc()).offset(start).limit(rows)
+            return total, [_order(connection, account, order_id) for order_id in connection.scalars(page)]
+
+    def cancel_order(self, account: str, order_id: int) -> tuple[Order, list[str]]:
+        """Cancel what has not ended; the order and the deliveries that were cancelled. Raises OrderFinished."""
+        with self._write() as connection:
+            before = _order(connection, account, order_id)
+            if before.ended:
+                raise OrderFinished(f"Order {order_id} has ended already: {before.status}.", status=before.status)
+            cancelled = _cancel(connection, order_id)
+            return _order(connection, account, order_id), cancelled
+
+    def delete_order(self, account: str, order_id: int) -> list[str]:
+        """Take an order away from the account and give its quota back; the deliveries that were cancelled by it.
+
+        Its objects are removed by the caller, who then says `removed`.
+        """
+        with self._write() as connection:
+            _order(connection, account, order_id)
+            cancelled = _cancel(connection, order_id)
+            connection.execute(orders.update().where(orders.c.id == order_id).values(deleted_at=_now()))
+            return cancelled
+
+    def to_remove(self) -> list[tuple[str, int]]:
+        """Deleted orders whose objects may still lie in the storage: account and order."""
+        waiting = orders.c.deleted_at.is_not(None) & ~orders.c.removed
+        with self._read() as connection:
+            return [(row.account, row.id) for row in connection.execute(sa.select(orders).where(waiting))]
+
+    def removed(self, order_id: int) -> None:
+        """Note that the objects of a deleted order are gone."""
+        with self._write() as connection:
+            connection.execute(orders.update().where(orders.c.id == order_id).values(removed=True))
+
+    # --- deliveries --------------------------------------------------------------------------------------------------
+    def deliveries(
+        self, account: str, *, order_id: int | None = None, status: str | None = None, start: int = 0, rows: int = 100
+    ) -> tuple[int, list[Delivery]]:
+        """Deliveries of the account: their number and one page, newest order first. Raises UnknownOrder."""
+        with self._read() as connection:
+            if order_id is not None:
+                _owned(connection, account, order_id)
+            joined = deliveries.join(orders)
+            mine = (orders.c.account == account) & orders.c.deleted_at.is_(None)
+            if order_id is not None:
+                mine &= deliveries.c.order_id == order_id
+            if status is not None:
+                mine &= deliveries.c.status == status
+            total = connection.scalar(sa.select(sa.func.count()).select_from(joined).where(mine)) or 0
+            page = sa.select(deliveries).select_from(joined).where(mine)
+            page = page.order_by(deliveries.c.order_id.desc(), deliveries.c.position).offset(start).limit(rows)
+            found = [dict(row) for row in connection.execute(page).mappings()]
+            return total, _deliveries(connection, found)
+
+    def delivery(self, account: str, order_id: int, delivery_id: str) -> Delivery:
+        """A delivery. Raises UnknownOrder, UnknownDelivery."""
+        with self._read() as connection:
+            _owned(connection, account, order_id)
+            this = (deliveries.c.id == delivery_id) & (deliveries.c.order_id == order_id)
+            row = connection.execute(sa.select(deliveries).where(this)).mappings().first()
+            if row is None:
+                raise UnknownDelivery(f"Order {order_id} has no delivery {delivery_id!r}.")
+            return _deliveries(connection, [dict(row)])[0]
+
+    def open_deliveries(self) -> list[str]:
+        """All deliveries of all accounts that have not ended, oldest first."""
+        with self._read() as connection:
+            page = sa.select(deliveries.c.id).where(_OPEN).order_by(deliveries.c.order_id, deliveries.c.position)
+            return [str(delivery) for delivery in connection.scalars(page)]
+
+    def work(self, delivery_id: str) -> tuple[str, Delivery]:
+        """What a workflow needs to know: the account and the delivery."""
+        with self._read() as connection:
+            row = connection.execute(sa.select(deliveries).where(deliveries.c.id == delivery_id)).mappings().first()
+            if row is None:
+                raise UnknownDelivery(f"There is no delivery {delivery_id!r}.")
+            account = connection.scalar(sa.select(orders.c.account).where(orders.c.id == row["order_id"]))
+            return str(account), _deliveries(connection, [dict(row)])[0]
+
+    def advance(
+        self,
+        delivery_id: str,
+        status: DeliveryStatus,
+        *,
+        event: str | None = None,
+        source: str | None = None,
+        **values: Any,
+    ) -> bool:
+        """Move a delivery to a status, with a line of its trail; False when it has ended, and then nothing changes."""
+        with self._write() as connection:
+            this = (deliveries.c.id == delivery_id) & _OPEN
+            if source is not None:
+                values["source"] = source
+            changed = connection.execute(
+                deliveries.update().where(this).values(status=status, updated_at=_now(), **values)
+            )
+            if changed.rowcount != 1:
+                return False
+            if event is not None:
+                _note(connection, delivery_id, event, source, values.get("transferred"))
+            return True
+
+    def progress(self, delivery_id: str, transferred: int) -> bool:
+        """Note bytes transferred; False when the delivery has ended meanwhile: it was cancelled."""
+        with self._write() as connection:
+            this = (deliveries.c.id == delivery_id) & _OPEN
+            changed = connection.execute(
+                deliveries.update().where(this).values(transferred=transferred, updated_at=_now())
+            )
+            return bool(changed.rowcount == 1)
+
+    def note(self, delivery_id: str, event: str, *, source: str | None = None, count: int | None = None) -> None:
+        """Add a line to the trail of a delivery."""
+        with self._write() as connection:
+            _note(connection, delivery_id, event, source, count)
+
+
+def _hashed(key: str) -> str:
+    # Keys are 256 random bits, so that a plain hash is enough: there is nothing to guess.
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _engine_arguments(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 30, "check_same_thread": False}}
+    return {"pool_pre_ping": True}
+
+
+def _prepare_sqlite(engine: sa.Engine) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # IMMEDIATE: a transaction that reads first and writes later would fail with "database is locked"
+        # instead of waiting, and two of them would both find the same quota free.
+        reading = connection.get_execution_options().get("extenso_reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _insert_order(
+    connection: sa.Connection,
+    account: str,
+    products: Sequence[NewDelivery],
+    idempotency_key: str | None,
+    body_hash: str | None,
+) -> int:
+    now = _now()
+    inserted = connection.execute(
+        orders.insert().values(
+            account=account, created_at=now, idempotency_key=idempotency_key, body_hash=body_hash, removed=False
+        )
+    )
+    assert inserted.inserted_primary_key is not None
+    order_id = int(inserted.inserted_primary_key[0])
+    common = {"order_id": order_id, "status": "queued", "transferred": 0, "created_at": now, "updated_at": now}
+    rows = [
+        {
+            **common,
+            "id": f"{order_id}-{position}",
+            "position": position,
+            "product_id": product.product_id,
+            "size": product.size,
+            "source": product.source,
+        }
+        for position, product in enumerate(products, start=1)
+    ]
+    connection.execute(deliveries.insert(), rows)
+    connection.execute(
+        trail.insert(), [{"delivery_id": row["id"], "time": now, "event": "order accepted"} for row in rows]
+    )
+    return order_id
+
+
+def _cancel(connection: sa.Connection, order_id: int) -> list[str]:
+    open_here = (deliveries.c.order_id == order_id) & _OPEN
+    cancelled = [str(found) for found in connection.scalars(sa.select(deliveries.c.id).where(open_here))]
+    connection.execute(
+        deliveries.update().where(open_here).values(status="cancelled", updated_at=_now(), next_attempt_at=None)
+    )
+    for delivery_id in cancelled:
+        _note(connection, delivery_id, "cancelled", None, None)
+    return cancelled
+
+
+def _note(connection: sa.Connection, delivery_id: str, event: str, source: str | None, count: int | None) -> None:
+    row = {"delivery_id": delivery_id, "time": _now(), "event": event, "source": source, "bytes": count}
+    connection.execute(trail.insert().values(**row))
+
+
+def _storage(connection: sa.Connection, account: str) -> Storage:
+    """What the rows add up to: delivered products are used, open deliveries are reserved, all else is free."""
+    quota = connection.scalar(sa.select(accounts.c.quota).where(accounts.c.id == account)) or 0
+    mine = (orders.c.account == account) & orders.c.deleted_at.is_(None)
+    total = sa.func.coalesce(sa.func.sum(deliveries.c.size), 0)
+    used = connection.scalar(
+        sa.select(total).select_from(deliveries.join(orders)).where(mine, deliveries.c.status == "delivered")
+    )
+    reserved = connection.scalar(sa.select(total).select_from(deliveries.join(orders)).where(mine, _OPEN))
+    used, reserved = int(used or 0), int(reserved or 0)
+    return Storage(quota=quota, used=used, reserved=reserved, free=quota - used - reserved)
+
+
+def _owned(connection: sa.Connection, account: str, order_id: int) -> Any:
+    this = (orders.c.id == order_id) & (orders.c.account == account) & orders.c.deleted_at.is_(None)
+    row = connection.execute(sa.select(orders).where(this)).first()
+    if row is None:
+        raise UnknownOrder(f"There is no order {order_id} of this account.")
+    return row
+
+
+def _order(connection: sa.Connection, account: str, order_id: int) -> Order:
+    row = _owned(connection, account, order_id)
+    these = sa.select(deliveries).where(deliveries.c.order_id == order_id).order_by(deliveries.c.position)
+    rows = connection.execute(these).all()
+    counts: dict[str, int] = {}
+    for item in rows:
+        counts[item.status] = counts.get(item.status, 0) + 1
+    return Order(
+        id=order_id,
+        status=order_status(counts),
+        created_at=row.created_at,
+        updated_at=max((item.updated_at for item in rows), default=row.created_at),
+        products=tuple(item.product_id for item in rows),
+        size=sum(item.size for item in rows),
+        delivered_size=sum(item.size for item in rows if item.status == "delivered"),
+        destination=Destination(),
+        deliveries=counts,
+    )
+
+
+def _deliveries(connection: sa.Connection, rows: list[dict[str, Any]]) -> list[Delivery]:
+    ids = [row["id"] for row in rows]
+    lines: dict[str, list[TrailEntry]] = {delivery_id: [] for delivery_id in ids}
+    if ids:
+        these = sa.select(trail).where(trail.c.delivery_id.in_(ids)).order_by(trail.c.id)
+        for line in connection.execute(these):
+            entry = TrailEntry(time=line.time, event=line.event, source=line.source, bytes=line.bytes)
+            lines[line.delivery_id].append(entry)
+    return [
+        Delivery(**{name: value for name, value in row.items() if name != "position"}, trail=tuple(lines[row["id"]]))
+        for row in rows
+    ]

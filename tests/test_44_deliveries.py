@@ -1,0 +1,208 @@
+"""Deliveries over a source that fails by script: they end with the right bytes, or failed with a true reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from scripted import Gateway, Reading, ScriptedSource, cut_at, down, short_by, slow, whole, wrong_byte, zipped
+
+from extenso_nb.errors import NotDelivered, UnknownOrder
+
+
+@pytest.fixture
+def source() -> ScriptedSource:
+    return ScriptedSource()
+
+
+@pytest.fixture
+def start(tmp_path: Path, source: ScriptedSource) -> Iterator[Callable[..., Gateway]]:
+    running: list[Gateway] = []
+
+    def begin(*others: ScriptedSource) -> Gateway:
+        for gateway in running:
+            gateway.stop()
+        running[:] = [Gateway(tmp_path, source, *others)]
+        return running[0]
+
+    yield begin
+    for gateway in running:
+        gateway.stop()
+
+
+def delivered(gateway: Gateway, order_id: int, position: int = 1) -> bytes:
+    delivery = gateway.service.delivered(gateway.account, order_id, f"{order_id}-{position}")
+    assert delivery.key is not None
+    content = gateway.storage.read(delivery.key)
+    assert delivery.checksums == {"sha256": hashlib.sha256(content).hexdigest()} | (delivery.checksums or {})
+    assert delivery.size == delivery.transferred == len(content)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("script", "noted"),
+    [
+        ([], "verified and delivered"),
+        ([cut_at(100_000)], "Taken up again at byte 100,000"),
+        ([cut_at(0), cut_at(50_000), cut_at(120_000)], "Taken up again at byte 120,000"),
+        ([short_by(5)], "were announced"),
+        ([down], "503"),
+        ([down, down], "next attempt"),
+    ],
+)
+def test_a_fault_that_passes_ends_delivered(
+    start: Callable[..., Gateway], source: ScriptedSource, script: list[Reading], noted: str
+) -> None:
+    name = source.add(1, *script)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "delivered"
+    assert delivered(gateway, order.id) == source.data[name]
+    trail = gateway.store.delivery(gateway.account, order.id, "1-1").trail
+    assert any(noted in entry.event for entry in trail), trail
+    assert [path.rpartition("/")[2] for path in gateway.files()] == [f"{name}.SAFE.zip", "metadata.json"]
+    storage = gateway.store.account(gateway.account).storage
+    assert (storage.used, storage.reserved) == (len(source.data[name]), 0)
+
+
+@pytest.mark.parametrize(
+    ("script", "data", "checksum", "reason"),
+    [
+        ([down] * 9, None, None, "503"),
+        ([wrong_byte] * 9, None, None, "damaged: the CRC"),
+        ([wrong_byte] * 9, None, hashlib.md5(zipped(), usedforsecurity=False).hexdigest(), "md5 is"),
+        ([whole] * 9, zipped()[:-10], None, "not a whole zip"),
+        ([whole] * 9, b"<html>log in first</html>", None, "not a whole zip"),
+        ([cut_at(10)] * 99, None, None, "closed"),
+    ],
+)
+def test_a_fault_that_stays_ends_failed_with_its_reason(
+    start: Callable[..., Gateway],
+    source: ScriptedSource,
+    script: list[Reading],
+    data: bytes | None,
+    checksum: str | None,
+    reason: str,
+) -> None:
+    name = source.add(1, *script, data=data)
+    if checksum:
+        source.checksums[name] = {"md5": checksum}
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "failed"
+    delivery = gateway.store.delivery(gateway.account, order.id, "1-1")
+    assert reason in (delivery.error or "")
+    assert gateway.files() == []
+    storage = gateway.store.account(gateway.account).storage
+    assert (storage.used, storage.reserved) == (0, 0)
+    with pytest.raises(NotDelivered, match="failed"):
+        gateway.service.delivered(gateway.account, order.id, "1-1")
+
+
+def test_the_next_source_is_tried(start: Callable[..., Gateway], source: ScriptedSource) -> None:
+    name = source.add(1, *[down] * 9)
+    second = ScriptedSource("second")
+    second.add(1)
+    gateway = start(second)
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "delivered"
+    assert gateway.store.delivery(gateway.account, order.id, "1-1").source == "second"
+    assert source.opened == second.opened == [name]
+
+
+def test_metadata_lies_beside_the_product(start: Callable[..., Gateway], source: ScriptedSource) -> None:
+    name = source.add(1)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    gateway.wait(order.id)
+    metadata = gateway.service.metadata(gateway.account, order.id, "1-1")
+    assert metadata.product.id == name
+    assert metadata.size == len(source.data[name])
+    beside = gateway.storage.read(metadata.key.rpartition("/")[0] + "/metadata.json")
+    assert json.loads(beside)["checksums"] == metadata.checksums
+
+
+def test_cancelled_while_it_transfers(start: Callable[..., Gateway], source: ScriptedSource) -> None:
+    quick, tardy = source.add(1), source.add(2, slow(0.3))
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [quick, tardy])
+    until(lambda: gateway.store.delivery(gateway.account, 1, "1-1").status == "delivered")
+    until(lambda: gateway.store.delivery(gateway.account, 1, "1-2").transferred > 0)
+    assert gateway.service.cancel(gateway.account, order.id).status == "partial"
+    time.sleep(1.2)
+    assert delivered(gateway, 1) == source.data[quick]
+    assert len(gateway.files()) == 2  # the quick one and its metadata
+    assert gateway.store.delivery(gateway.account, 1, "1-2").status == "cancelled"
+
+
+def test_deleted_while_it_transfers(start: Callable[..., Gateway], source: ScriptedSource) -> None:
+    quick, tardy = source.add(1), source.add(2, slow(0.3))
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [quick, tardy])
+    until(lambda: gateway.store.delivery(gateway.account, 1, "1-2").transferred > 0)
+    gateway.service.delete(gateway.account, order.id)
+    with pytest.raises(UnknownOrder):
+        gateway.store.order(gateway.account, order.id)
+    time.sleep(1.2)
+    assert gateway.files() == []
+    assert gateway.store.account(gateway.account).storage.free == gateway.store.account(gateway.account).storage.quota
+
+
+def test_a_restart_takes_up_what_was_under_way(start: Callable[..., Gateway], source: ScriptedSource) -> None:
+    names = [source.add(number, slow(0.1)) for number in range(6)]
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, names)
+    until(lambda: any(item.transferred for item in gateway.store.deliveries(gateway.account)[1]))
+    gateway = start()
+    assert gateway.wait(order.id) == "delivered"
+    for position, name in enumerate(names, start=1):
+        assert delivered(gateway, order.id, position) == source.data[name]
+    assert gateway.store.account(gateway.account).storage.used == sum(len(source.data[name]) for name in names)
+
+
+def test_an_order_whose_workflows_were_never_begun_is_taken_up(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = source.add(1)
+    gateway = start()
+    # As if the process had been killed between accepting the order and beginning its workflow.
+    monkeypatch.setattr(gateway.deliveries, "submit", lambda delivery_id: None)
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    time.sleep(0.5)
+    assert gateway.store.order(gateway.account, order.id).status == "queued"
+    gateway = start()
+    assert gateway.wait(order.id) == "delivered"
+
+
+def test_objects_of_an_order_deleted_just_before_the_end_go_at_the_next_start(
+    start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    name = source.add(1)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    gateway.wait(order.id)
+    gateway.store.delete_order(gateway.account, order.id)  # and killed before the objects were removed
+    assert gateway.files()
+    gateway = start()
+    assert gateway.files() == []
+
+
+def test_a_product_that_vanished_fails_with_that_reason(start: Callable[..., Gateway], source: ScriptedSource) -> None:
+    name = source.add(1, down, down, down)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    source.data.pop(name)
+    assert gateway.wait(order.id) == "failed"
+    error = gateway.store.delivery(gateway.account, order.id, "1-1").error or ""
+    assert "any more" in error or "is not here" in error
+
+
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
