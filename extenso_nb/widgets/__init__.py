@@ -1,0 +1,23 @@
+"""Widgets for notebooks: the Explorer, its state, and its parts, each usable alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from extenso_nb.widgets.explorer import Explorer
+    from extenso_nb.widgets.map import MapView
+    from extenso_nb.widgets.state import ExplorerState
+
+__all__ = ["Explorer", "ExplorerState", "MapView"]
+
+_ROOMS = {"Explorer": "explorer", "ExplorerState": "state", "MapView": "map"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a part when it is first asked for: the state needs no ipywidgets."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)

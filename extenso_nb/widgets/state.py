@@ -1,0 +1,330 @@
+"""What the Explorer knows: traits only, no ipywidgets; runs headless, and goes to JSON and back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from functools import wraps
+from typing import Any, ParamSpec
+
+from traitlets import Bool, Dict, Float, HasTraits, Int, List, TraitError, Tuple, Unicode, validate
+
+from extenso_nb.errors import ExtensoError, InputError
+from extenso_nb.models import DELIVERY_ENDED, Delivery, Estimate, Order, Product
+
+__all__ = ["COLLECTIONS", "PRODUCT_TYPES", "ExplorerState", "guard", "strict"]
+
+logger = logging.getLogger("extenso_nb.widgets")
+
+COLLECTIONS: dict[str, str] = {"S1": "radar", "S2": "optical", "S3": "ocean and land", "S5P": "atmosphere"}
+"""Missions that can be chosen, each with what it looks at."""
+
+PRODUCT_TYPES: dict[str, tuple[tuple[str, str], ...]] = {
+    "S1": (("GRD", "GRD: detected"), ("SLC", "SLC: complex"), ("OCN", "OCN: ocean"), ("RAW", "RAW: level 0")),
+    "S2": (("S2MSI2A", "L2A: surface"), ("S2MSI1C", "L1C: top of atmosphere")),
+    "S3": (
+        ("OL_1_EFR___", "OLCI L1 full resolution"),
+        ("OL_1_ERR___", "OLCI L1 reduced"),
+        ("OL_2_LFR___", "OLCI L2 land"),
+        ("SL_1_RBT___", "SLSTR L1 radiances"),
+        ("SL_2_LST___", "SLSTR L2 land temperature"),
+        ("SR_2_LAN___", "SRAL L2 land"),
+        ("SY_2_SYN___", "Synergy L2 surface"),
+    ),
+    "S5P": (
+        ("L2__NO2___", "NO2"),
+        ("L2__O3____", "O3"),
+        ("L2__CO____", "CO"),
+        ("L2__CH4___", "CH4"),
+        ("L2__SO2___", "SO2"),
+        ("L2__HCHO__", "HCHO"),
+        ("L2__AER_AI", "aerosol index"),
+        ("L2__CLOUD_", "cloud"),
+    ),
+}
+"""Product types offered for each mission: value of `producttype`, and what to call it."""
+
+CLOUDY = frozenset({"S2", "S3"})
+"""Missions whose products have a cloud figure. Asking others for one would find nothing."""
+
+LEVELS = ("", "info", "success", "warning", "error")
+QUIET: dict[str, str] = {"level": "", "title": "", "detail": "", "hint": ""}
+
+_strict = threading.Event()
+
+
+@contextmanager
+def strict() -> Iterator[None]:
+    """Within it, what a callback raises is raised again after it was shown: for tests."""
+    _strict.set()
+    try:
+        yield
+    finally:
+        _strict.clear()
+
+
+def _day(text: str, name: str) -> str:
+    if not text:
+        return ""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise TraitError(f"{name} must be a day such as 2024-06-01, or empty; got {text!r}.") from error
+
+
+class ExplorerState(HasTraits):
+    """All that the views show and the actions change. Everything may be set from code; the views follow."""
+
+    # What to look for.
+    aoi: Any = Dict(allow_none=True, default_value=None, help="GeoJSON geometry, lon/lat; None for the whole Earth.")
+    aoi_text = Unicode("", help="Size of the area, or what is wrong with it.")
+    aoi_valid = Bool(True, help="False while the shape drawn is no area; a search is then refused.")
+    collection = Unicode("S2", help="S1, S2, S3 or S5P.")
+    product_type = Unicode("", help="Value of `producttype`; empty for any.")
+    start = Unicode("", help="First day, 2024-06-01; empty for no limit.")
+    stop = Unicode("", help="Last day, included; empty for no limit.")
+    cloud = Float(100.0, help="Most cloud cover, per cent; 100 for any.")
+    page_size = Int(50, help="Products asked for at a time, 1 to 100.")
+
+    # What was found.
+    searched = Bool(False, help="Whether `products` answers a search: nothing found is not the same as nothing asked.")
+    query = Unicode("", help="The `q` that was sent.")
+    found_collection = Unicode("", help="The collection that was searched; the form may have moved on.")
+    products: Any = Tuple(help="models.Product, in the order of the search.")
+    total = Int(0, help="How many the gateway found.")
+    thumbnails: Any = Dict(help="Identifier -> data URI; empty text where there is no picture. Not saved.")
+
+    # What is pointed at.
+    hovered = Unicode("", help="Identifier under the pointer, or empty. Not saved.")
+    selected = List(Unicode(), help="Identifiers, in the order of selection.")
+    estimate: Any = Dict(
+        allow_none=True, default_value=None, help="models.Estimate of `selected` as on the wire, or None."
+    )
+
+    # What was ordered: id -> {"order": {...}, "deliveries": [{...}]}, as on the wire.
+    orders: Any = Dict()
+    opened = Unicode("", help="Identifier of the delivery opened last.")
+
+    # What goes on.
+    busy: Any = Tuple(help="Names of the actions that run. Not saved.")
+    message = Dict(QUIET, help="level (info, success, warning, error), title, detail, hint; all text.")
+
+    _saved = (
+        "aoi", "aoi_text", "aoi_valid", "collection", "product_type", "start", "stop", "cloud", "page_size",
+        "searched", "query", "found_collection", "total", "selected", "estimate", "orders", "opened", "message",
+    )  # fmt: skip
+
+    def __init__(self, **values: Any) -> None:
+        self.lock = threading.RLock()
+        self.generation = 0
+        self._order_attempt: tuple[tuple[str, ...], str] = ((), "")
+        super().__init__(**values)
+
+    # --- values that are refused ---------------------------------------------------------------------------------
+    @validate("collection")
+    def _check_collection(self, proposal: Any) -> str:
+        if proposal.value not in COLLECTIONS:
+            raise TraitError(f"collection must be one of {', '.join(COLLECTIONS)}; got {proposal.value!r}.")
+        return str(proposal.value)
+
+    @validate("start", "stop")
+    def _check_day(self, proposal: Any) -> str:
+        return _day(proposal.value, proposal.trait.name)
+
+    @validate("cloud")
+    def _check_cloud(self, proposal: Any) -> float:
+        if not 0 <= proposal.value <= 100:
+            raise TraitError(f"cloud must be within 0..100 per cent; got {proposal.value!r}.")
+        return float(proposal.value)
+
+    @validate("page_size")
+    def _check_page_size(self, proposal: Any) -> int:
+        if not 1 <= proposal.value <= 100:
+            raise TraitError(f"page_size must be within 1..100; got {proposal.value!r}.")
+        return int(proposal.value)
+
+    @validate("message")
+    def _check_message(self, proposal: Any) -> dict[str, str]:
+        message = {key: str(proposal.value.get(key, "")) for key in QUIET}
+        if message["level"] not in LEVELS:
+            raise TraitError(f"level must be one of {', '.join(LEVELS[1:])}; got {message['level']!r}.")
+        return message
+
+    # --- changes -------------------------------------------------------------------------------------------------
+    def update(self, **changes: Any) -> None:
+        """Set several traits, one thread at a time: the loop's thread and the notebook's both write."""
+        with self.lock:
+            for name, value in changes.items():
+                setattr(self, name, value)
+
+    def say(self, level: str, title: str, detail: str = "", hint: str = "") -> None:
+        """Show a message."""
+        self.update(message={"level": level, "title": title, "detail": detail, "hint": hint})
+
+    def fail(self, title: str, error: BaseException) -> None:
+        """Show what failed, why, and the next step; log what the package did not raise on purpose."""
+        if isinstance(error, ExtensoError):
+            self.say("error", title, error.message, error.hint)
+            return
+        if isinstance(error, TraitError):
+            self.say("error", title, str(error), "Nothing was changed.")
+            return
+        logger.error("%s", title, exc_info=error)
+        detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        self.say("error", title, detail, "This is a fault of extenso_nb; the log has the traceback.")
+
+    def begin(self) -> int:
+        """Start a new search: answers to older ones no longer count. Returns the number of the new one."""
+        with self.lock:
+            self.generation += 1
+            return self.generation
+
+    def toggle(self, product_id: str) -> None:
+        """Select a product, or drop it from the selection. Unknown identifiers are ignored: their card is gone."""
+        with self.lock:
+            if product_id in self.selected:
+                self.select([key for key in self.selected if key != product_id])
+            elif any(product.id == product_id for product in self.products):
+                self.select([*self.selected, product_id])
+
+    def select(self, ids: Sequence[str]) -> None:
+        """Replace the selection. An estimate of another selection is dropped."""
+        chosen = list(dict.fromkeys(ids))
+        with self.lock:
+            if chosen != self.selected:
+                self.update(selected=chosen, estimate=None)
+
+    def put_order(self, order: Order, deliveries: Sequence[Delivery] | None = None) -> None:
+        """Show an order as it is now; deliveries are kept when none are given."""
+        key = str(order.id)
+        with self.lock:
+            known = self.orders.get(key, {}).get("deliveries", [])
+            rows = known if deliveries is None else [delivery.to_wire() for delivery in deliveries]
+            self.orders = {**self.orders, key: {"order": order.to_wire(), "deliveries": rows}}
+
+    @contextmanager
+    def working(self, name: str) -> Iterator[None]:
+        """Name an action as running, for as long as it does."""
+        with self.lock:
+            self.busy = (*self.busy, name)
+        try:
+            yield
+        finally:
+            with self.lock:
+                rest = list(self.busy)
+                rest.remove(name)
+                self.busy = tuple(rest)
+
+    def order_key(self, chosen: Sequence[str]) -> str:
+        """The Idempotency-Key of an order of these products: the same until others are chosen.
+
+        Pressing Order again after an answer was lost is then the same order. Call with nothing when it is placed.
+        """
+        with self.lock:
+            if self._order_attempt[0] != tuple(chosen):
+                self._order_attempt = (tuple(chosen), str(uuid.uuid4()))
+            return self._order_attempt[1]
+
+    # --- questions -----------------------------------------------------------------------------------------------
+    def search_arguments(self) -> dict[str, Any]:
+        """The form as keyword arguments of `query.build`. Raises InputError for a form that cannot be searched."""
+        if not self.aoi_valid:
+            raise InputError(f"The shape drawn is no area: {self.aoi_text}", hint="Correct or remove it on the map.")
+        if self.start and self.stop and self.start > self.stop:
+            raise InputError(f"The first day, {self.start}, is after the last, {self.stop}.", hint="Swap the two days.")
+        arguments: dict[str, Any] = {}
+        if self.aoi is not None:
+            arguments["intersects"] = self.aoi
+        if self.start or self.stop:
+            first = f"{self.start}T00:00:00.000Z" if self.start else ".."
+            last = f"{self.stop}T23:59:59.999Z" if self.stop else ".."
+            arguments["datetime"] = f"{first}/{last}"
+        if self.cloud < 100 and self.collection in CLOUDY:
+            arguments["cloud_cover"] = (0, self.cloud)
+        if self.product_type:
+            arguments["product_type"] = self.product_type
+        return arguments
+
+    def product(self, product_id: str) -> Product | None:
+        """The product of this identifier among those found."""
+        return next((product for product in self.products if product.id == product_id), None)
+
+    def ordered(self) -> dict[str, str]:
+        """Products on order or delivered: identifier -> what to call it. Failed and cancelled ones are left out."""
+        found: dict[str, str] = {}
+        for key, entry in self.orders.items():
+            for delivery in entry["deliveries"]:
+                if delivery["status"] not in {"failed", "cancelled"}:
+                    state = "delivered" if delivery["status"] == "delivered" else "on order"
+                    found[delivery["productId"]] = f"{state}, #{key}"
+        return found
+
+    def open_orders(self) -> list[int]:
+        """Orders in which something will still happen."""
+        return [int(key) for key, entry in self.orders.items() if not Order.from_wire(entry["order"]).ended]
+
+    def delivery(self, delivery_id: str) -> Delivery | None:
+        """A delivery among those of the orders shown."""
+        for entry in self.orders.values():
+            for row in entry["deliveries"]:
+                if row["id"] == delivery_id:
+                    return Delivery.from_wire(row)
+        return None
+
+    def estimated(self) -> Estimate | None:
+        """The estimate as a noun."""
+        return None if self.estimate is None else Estimate.from_wire(self.estimate)
+
+    # --- JSON ----------------------------------------------------------------------------------------------------
+    def to_dict(self) -> dict[str, Any]:
+        """All that is worth keeping, as JSON values. Pictures, pointer and running actions are not."""
+        with self.lock:
+            values: dict[str, Any] = {name: getattr(self, name) for name in self._saved}
+            values["products"] = [product.to_wire() for product in self.products]
+        return {key: _copied(value) for key, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ExplorerState:
+        """The state that `to_dict` gave. Names that this version does not know are ignored.
+
+        Raises TraitError or pydantic's ValidationError for values that cannot be.
+        """
+        known = {name: _copied(values[name]) for name in cls._saved if name in values}
+        products = tuple(Product.from_wire(body) for body in values.get("products", ()))
+        return cls(products=products, **known)
+
+
+def _copied(value: Any) -> Any:
+    """Plain containers, so that the copy shares nothing with the state."""
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_copied(item) for item in value]
+    return value
+
+
+P = ParamSpec("P")
+
+
+def guard(state: ExplorerState, title: str, callback: Callable[P, object]) -> Callable[P, None]:
+    """A callback for a widget: what it raises is shown and logged, for a notebook would swallow it."""
+
+    @wraps(callback)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            callback(*args, **kwargs)
+        except Exception as error:
+            state.fail(title, error)
+            if _strict.is_set():
+                raise
+
+    return guarded
+
+
+def ended(deliveries: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether nothing more will happen to any of these deliveries (as on the wire)."""
+    return all(delivery["status"] in DELIVERY_ENDED for delivery in deliveries)
