@@ -1,0 +1,300 @@
+"""The command line: extenso search, estimate, order, status, wait, get, open, serve, stop, demo, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from extenso_nb._version import __version__
+from extenso_nb.errors import ExtensoError, InputError
+
+if TYPE_CHECKING:
+    from extenso_nb.models import Delivery, Order
+    from extenso_nb.session import Session
+
+__all__ = ["main", "parser"]
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status. Errors go to standard error as two lines: what failed, and the next step."""
+    options = parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int | None] = options.command
+    try:
+        return command(options) or 0
+    except ExtensoError as error:
+        print(f"extenso: {error}", file=sys.stderr)
+        return type(error).exit_status
+    except KeyboardInterrupt:
+        print("extenso: interrupted; orders go on by themselves.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough (`| head`). Python would complain once more while closing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and options."""
+    top = argparse.ArgumentParser(
+        prog="extenso",
+        description="Search, order, deliver and open Copernicus Sentinel products.",
+        epilog="Without --url or EXTENSO_URL the gateway of this machine is used, and started when it does not run.",
+    )
+    top.add_argument("--version", action="version", version=f"extenso_nb {__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    _add_search(commands)
+    _add_orders(commands)
+    _add_gateway(commands)
+    return top
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str, *, gateway: bool = True
+) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    made.set_defaults(command=run)
+    if gateway:
+        made.add_argument("--url", help="gateway to use; by default EXTENSO_URL, or this machine's own")
+        # No --api-key: it would stand in the list of processes and in the shell's history.
+        made.add_argument("--json", action="store_true", help="print JSON")
+    return made
+
+
+def _add_search(commands: Any) -> None:
+    search = _command(commands, "search", _search, "find products")
+    search.add_argument("collection", help="S1, S2, S3 or S5P")
+    search.add_argument("--q", help="query in the full-text language, as in docs/query.md")
+    search.add_argument("--bbox", help="west,south,east,north in degrees")
+    search.add_argument("--area", help="file (GeoJSON, zipped shapefile, GPKG, KML ...) or WKT")
+    search.add_argument("--datetime", help="2024-06, 2024-06-01/2024-06-15 ...")
+    search.add_argument("--cloud", type=float, help="at most so much cloud, per cent")
+    search.add_argument("--type", help="product type, as S2MSI2A")
+    search.add_argument("--limit", type=int, default=50, help="at most so many products (default 50)")
+    search.add_argument("--orderby", help="as 'cloudcoverpercentage asc'")
+    search.add_argument("--ids", action="store_true", help="print identifiers only, one a line")
+
+
+def _add_orders(commands: Any) -> None:
+    for name, run, text in (("estimate", _estimate, "size against what is free"), ("order", _order, "order products")):
+        made = _command(commands, name, run, text)
+        made.add_argument("products", nargs="*", help="identifiers; - or nothing reads them from standard input")
+        if name == "order":
+            made.add_argument("--wait", action="store_true", help="wait until all are delivered")
+            made.add_argument("--partial", action="store_true", help="order the others when some are unknown")
+    status = _command(commands, "status", _status, "orders, or the deliveries of one")
+    status.add_argument("order", nargs="?", type=int)
+    wait = _command(commands, "wait", _wait, "wait until an order has ended")
+    wait.add_argument("order", type=int)
+    wait.add_argument("--timeout", type=float, help="seconds")
+    get = _command(commands, "get", _get, "download what an order delivered; goes on where it broke off")
+    get.add_argument("order", type=int)
+    get.add_argument("--to", type=Path, default=Path(), help="directory (default: here)")
+    opened = _command(commands, "open", _open, "show what is in a product", gateway=False)
+    opened.add_argument("product", help="folder, zip or file")
+
+
+def _add_gateway(commands: Any) -> None:
+    serve = _command(commands, "serve", _serve, "run a gateway", gateway=False)
+    serve.add_argument(
+        "--source", action="append", metavar="SOURCE", help="sample (default), or folder:PATH; may be repeated"
+    )
+    serve.add_argument("--data-dir", type=Path, help="tables, storage and lock; by default the user's data directory")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    serve.add_argument("--port", type=int, default=8065, help="port (default 8065; 0 for any free one)")
+    serve.add_argument("--idle", type=float, metavar="SECONDS", help="end when so long nobody asked for anything")
+    stop = _command(commands, "stop", _stop, "end the gateway of this machine", gateway=False)
+    stop.add_argument("--data-dir", type=Path)
+    demo = _command(commands, "demo", _demo, "the whole way on the sample archive", gateway=False)
+    demo.add_argument(
+        "--out", type=Path, default=Path("demo"), help="where the picture and the report go (default demo)"
+    )
+    _command(commands, "doctor", _doctor, "say what is wrong with this installation", gateway=False)
+
+
+def _connected(options: argparse.Namespace) -> Session:
+    from extenso_nb.session import connect
+
+    return connect(options.url)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+def _search(options: argparse.Namespace) -> None:
+    arguments: dict[str, Any] = {
+        "q": options.q,
+        "intersects": options.area,
+        "datetime": options.datetime,
+        "cloud_cover": options.cloud,
+        "product_type": options.type,
+        "orderby": options.orderby,
+    }
+    if options.bbox:
+        arguments["bbox"] = _box(options.bbox)
+    given = {name: value for name, value in arguments.items() if value is not None}
+    with _connected(options) as eo:
+        found = eo.search(options.collection, limit=options.limit, **given)
+    if options.json:
+        _print_json([product.to_wire() for product in found])
+    elif options.ids:
+        print(*found.ids, sep="\n", end="\n" if found.ids else "")
+    else:
+        for product in found:
+            print(repr(product)[9:-1])
+        print(f"{len(found)} of {found.total} products", file=sys.stderr)
+
+
+def _box(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            f"--bbox {text!r} is not four numbers.", hint="Give west,south,east,north in degrees."
+        ) from None
+
+
+def _products(options: argparse.Namespace, stream: TextIO) -> list[str]:
+    if options.products and options.products != ["-"]:
+        return list(options.products)
+    if stream.isatty():
+        raise InputError(
+            "No products were named.", hint="Name identifiers, or pipe them in: extenso search ... --ids | ..."
+        )
+    return stream.read().split()
+
+
+def _estimate(options: argparse.Namespace) -> int:
+    with _connected(options) as eo:
+        estimate = eo.estimate(_products(options, sys.stdin))
+    if options.json:
+        _print_json(estimate.to_wire())
+    else:
+        print(repr(estimate)[1:-1])
+        for product_id, reason in estimate.errors.items():
+            print(f"  {product_id}: {reason}")
+    return 0 if estimate.fits and not estimate.errors else 5
+
+
+def _order(options: argparse.Namespace) -> None:
+    with _connected(options) as eo:
+        order = eo.order(_products(options, sys.stdin), partial=options.partial)
+        if options.wait:
+            order = eo.wait(order)
+    _show_order(order, as_json=options.json)
+
+
+def _show_order(order: Order, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(order.to_wire())
+    else:
+        print(repr(order)[1:-1])
+
+
+def _status(options: argparse.Namespace) -> None:
+    with _connected(options) as eo:
+        if options.order is None:
+            nouns: Sequence[Order | Delivery] = eo.orders()
+        else:
+            nouns = eo.deliveries(options.order)
+    if options.json:
+        _print_json([noun.to_wire() for noun in nouns])
+    else:
+        for noun in nouns:
+            print(repr(noun)[1:-1])
+            if options.order is not None and getattr(noun, "error", None):
+                print(f"    {getattr(noun, 'error', '')}")
+
+
+def _wait(options: argparse.Namespace) -> None:
+    with _connected(options) as eo:
+        _show_order(eo.wait(options.order, timeout=options.timeout), as_json=options.json)
+
+
+def _get(options: argparse.Namespace) -> None:
+    options.to.mkdir(parents=True, exist_ok=True)
+    with _connected(options) as eo:
+        paths = eo.download(options.order, options.to)
+    if options.json:
+        _print_json([str(path) for path in paths])
+    else:
+        print(*paths, sep="\n")
+
+
+def _open(options: argparse.Namespace) -> None:
+    from extenso_nb.readers import open_product
+
+    print(open_product(options.product))
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from extenso_nb.gateway.embed import default_data_dir
+    from extenso_nb.gateway.serve import Settings, serve
+
+    embedded = options.idle is not None
+    settings = Settings(
+        data_dir=options.data_dir or default_data_dir(),
+        sources=tuple(options.source or ["sample"]),
+        host=options.host,
+        port=0 if embedded else options.port,
+        idle_seconds=options.idle,
+        api_key=os.environ.get("EXTENSO_API_KEY") or None,
+    )
+    serve(settings)
+    # Transfers under way would hold the process until they are done. They need no end of their own: the next gateway
+    # takes them up, just as after a crash.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _stop(options: argparse.Namespace) -> None:
+    from extenso_nb.gateway.embed import default_data_dir, find
+
+    folder = options.data_dir or default_data_dir()
+    found = find(folder)
+    if found is None:
+        print(f"No gateway holds {folder}.")
+        return
+    os.kill(found.pid, signal.SIGTERM)
+    print(
+        f"The gateway at {found.url} (process {found.pid}) was told to end; open deliveries go on when it is started again."
+    )
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from extenso_nb import demo
+    from extenso_nb.session import connect
+
+    # Always the sample archive: a gateway that happens to be configured is not a place for a demonstration.
+    folder = os.environ.get("EXTENSO_DATA_DIR")
+    with connect(sources="sample", data_dir=folder or _own_data_dir()) as eo:
+        demo.run(eo, options.out)
+
+
+def _own_data_dir() -> Path:
+    from extenso_nb.gateway.embed import default_data_dir
+
+    return default_data_dir()
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from extenso_nb import doctor
+
+    findings = doctor.examine()
+    for finding in findings:
+        print(finding)
+    return 0 if all(finding.good for finding in findings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""`connect()`: the notebook's front door, the only place where client, gateway and readers meet."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from extenso_nb.client import AsyncClient, Client
+from extenso_nb.errors import AccessError, InputError, NotDelivered
+from extenso_nb.models import Delivery, Order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xarray import DataTree
+
+    from extenso_nb.gateway.embed import Found
+    from extenso_nb.progress import Listener
+    from extenso_nb.widgets import Explorer
+
+__all__ = ["Session", "connect"]
+
+
+class Session(Client):
+    """A connection to a gateway with everything a notebook does over it: all verbs of `Client`, `open` and `explorer`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str,
+        storage: Path | None = None,
+        renew: Callable[[], tuple[str, str | None]] | None = None,
+    ) -> None:
+        super().__init__(url, api_key=api_key, on_unreachable=renew)
+        self._address, self._owner_key = url, SecretStr(api_key)
+        self._storage, self._renew = storage, renew
+
+    def __repr__(self) -> str:
+        kind = "embedded gateway" if self._renew else "gateway"
+        return f"<Session with the {kind} at {_plain(self.url)}>"
+
+    def async_client(self) -> AsyncClient:
+        """A new asynchronous client of the same gateway and account."""
+        url, api_key = self._renew() if self._renew else (self._address, self._owner_key.get_secret_value())
+        return AsyncClient(url, api_key=api_key, on_unreachable=self._renew)
+
+    def open(
+        self,
+        order: Order | Delivery | int | str,
+        *,
+        masked: bool = True,
+        scaled: bool = True,
+        chunks: Any = "auto",
+        progress: Listener | bool | None = None,
+    ) -> list[DataTree]:
+        """Open what was delivered, lazily; one tree a product, in the order of the products.
+
+        Products of a gateway on this machine are opened where they lie. Others are fetched first, into the user's
+        cache: resumed where a download broke off, verified, and not fetched twice.
+
+        Parameters
+        ----------
+        order
+            An order, of which the delivered products are opened, or one delivery; object or id.
+        masked, scaled, chunks
+            As for `open_product`.
+        progress
+            Where downloads are shown.
+
+        Raises
+        ------
+        NotDelivered
+            When nothing has been delivered (yet).
+        ReaderError
+            When a product is of a kind that no reader knows, or damaged.
+        """
+        from extenso_nb.readers import open_product
+
+        paths = [self.local_path(delivery, progress=progress) for delivery in self._ready(order)]
+        return [open_product(path, masked=masked, scaled=scaled, chunks=chunks) for path in paths]
+
+    def local_path(self, delivery: Delivery | str, *, progress: Listener | bool | None = None) -> Path:
+        """A path on this machine of a delivered product; fetched into the cache when the gateway is elsewhere."""
+        current = delivery if isinstance(delivery, Delivery) else self._ready(delivery)[0]
+        if self._storage is not None and current.key is not None:
+            here = self._storage / current.key
+            if here.is_file():
+                return here
+        folder = _cache() / (urlsplit(self.url).hostname or "gateway") / str(current.order_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        return self.download(current, folder, progress=progress)[0]
+
+    def _ready(self, order: Order | Delivery | int | str) -> list[Delivery]:
+        if isinstance(order, (Delivery, str)):
+            fresh = self.status(order)
+            found = [fresh] if isinstance(fresh, Delivery) else []
+        else:
+            found = self.deliveries(order)
+        ready = [delivery for delivery in found if delivery.status == "delivered"]
+        if not ready:
+            states = ", ".join(sorted({delivery.status for delivery in found})) or "none"
+            number = order.id if isinstance(order, (Order, Delivery)) else order
+            raise NotDelivered(f"Nothing of {number} has been delivered (deliveries: {states}).", states=states)
+        return ready
+
+    def explorer(self, **settings: Any) -> Explorer:
+        """The map: draw, search, look, order, load."""
+        from extenso_nb.widgets import Explorer
+
+        return Explorer(self, **settings)
+
+
+def connect(
+    url: str | None = None,
+    *,
+    api_key: str | None = None,
+    sources: tuple[str, ...] | list[str] | str | None = None,
+    data_dir: str | Path | None = None,
+) -> Session:
+    """Connect to a gateway: the one named, or this machine's own, which is started when it does not run.
+
+    Parameters
+    ----------
+    url, api_key
+        The gateway and the key of an account there. By default, in this order: the arguments; EXTENSO_URL and
+        EXTENSO_API_KEY; the file `settings.json` (`{"url": ..., "api_key": ...}`, mode 0600) in the user's
+        configuration directory; the embedded gateway.
+    sources
+        What the embedded gateway searches, when this call starts it: `"sample"` (the default) or
+        `"folder:/path/to/products"`, or several of them. A gateway that runs keeps its own.
+    data_dir
+        Of the embedded gateway; by default EXTENSO_DATA_DIR, or the user's data directory.
+
+    Raises
+    ------
+    GatewayUnreachable, InvalidApiKey
+        When the gateway named does not answer, or does not know the key.
+    GatewayStartFailed, DataDirectoryReadOnly
+        When the embedded one cannot start.
+    """
+    embedded = sources is not None or data_dir is not None
+    if embedded and url is not None:
+        raise InputError("sources and data_dir belong to the embedded gateway, and a url was given too.")
+    if not embedded:
+        url, api_key = _named(url, api_key)
+    if url is not None:
+        if not api_key:
+            raise AccessError(f"No API key for {_plain(url)}.", hint="Give api_key=, or set EXTENSO_API_KEY.")
+        session = Session(url, api_key=api_key)
+        try:
+            session.me()
+        except BaseException:
+            session.close()
+            raise
+        return session
+    return _embedded((sources,) if isinstance(sources, str) else sources, data_dir)
+
+
+def _embedded(sources: tuple[str, ...] | list[str] | None, data_dir: str | Path | None) -> Session:
+    from extenso_nb.gateway.embed import find_or_start
+
+    folder = None if data_dir is None else Path(data_dir).expanduser()
+    wanted = None if sources is None else tuple(sources)
+
+    def found() -> Found:
+        return find_or_start(folder, sources=wanted)
+
+    def renew() -> tuple[str, str | None]:
+        again = found()
+        return again.url, again.api_key
+
+    first = found()
+    if wanted is not None and set(wanted) != set(first.sources):
+        raise InputError(
+            f"The gateway that runs (process {first.pid}) has the sources {', '.join(first.sources)},"
+            f" not {', '.join(wanted)}.",
+            hint="Give another data_dir, or stop the one that runs with `extenso stop`.",
+        )
+    return Session(first.url, api_key=first.api_key, storage=first.storage, renew=renew)
+
+
+def _named(url: str | None, api_key: str | None) -> tuple[str | None, str | None]:
+    """Address and key from the arguments, the environment, the settings file; in this order."""
+    filed = {} if url else _settings_file()
+    address = url or os.environ.get("EXTENSO_URL") or filed.get("url")
+    # A key must not travel to an address that it was not given for: the file's key goes only with the file's address.
+    own = filed.get("api_key") if address and address == filed.get("url") else None
+    return address, api_key or os.environ.get("EXTENSO_API_KEY") or own
+
+
+def _settings_file() -> dict[str, str]:
+    import platformdirs
+
+    path = Path(platformdirs.user_config_dir("extenso_nb", appauthor=False)) / "settings.json"
+    try:
+        content = path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise AccessError(f"{path} can be read by others.", hint=f"Run `chmod 600 {path}`; it holds an API key.")
+    try:
+        return dict(json.loads(content))
+    except (ValueError, TypeError):
+        raise InputError(
+            f"{path} is not a JSON object.", hint='Write {"url": "...", "api_key": "..."} there.'
+        ) from None
+
+
+def _cache() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("extenso_nb", appauthor=False)) / "deliveries"
+
+
+def _plain(url: str) -> str:
+    """A URL without user, password and query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
