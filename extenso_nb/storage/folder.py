@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from extenso_nb.errors import DataDirectoryReadOnly, InvalidRequest
+from extenso_nb.errors import DataDirectoryReadOnly
+from extenso_nb.storage.keys import BLOCK, checked_key, regular
 
 if TYPE_CHECKING:
     from obstore.store import LocalStore
 
-__all__ = ["FolderStorage", "checked_key"]
-
-BLOCK = 8 * 1024 * 1024
-"""Bytes handed to the store at once: a part of a multipart upload."""
-
-
-def checked_key(key: str) -> str:
-    """A key that stays below its storage: relative, no `..`, no empty or hidden-file part, printable.
-
-    Raises InvalidRequest.
-    """
-    parts = PurePosixPath(key).parts
-    clean = "/".join(parts)
-    bad = not parts or clean != key or key.startswith("/") or any(part in {"..", "."} for part in parts)
-    if bad or "\\" in key or any(ord(letter) < 32 or ord(letter) == 127 for letter in key):
-        raise InvalidRequest(f"{key!r} is not a key of the storage.", hint="Use the key that the delivery names.")
-    return key
+__all__ = ["FolderStorage"]
 
 
 class FolderStorage:
@@ -69,7 +54,7 @@ class FolderStorage:
         def guarded() -> Iterator[bytes]:
             # obstore wraps what an iterator raises into an error of its own; the caller wants the first one.
             try:
-                yield from _regular(blocks)
+                yield from regular(blocks)
             except BaseException as error:
                 failure.append(error)
                 raise
@@ -94,11 +79,11 @@ class FolderStorage:
         """Bytes of an object from `start` on. Raises FileNotFoundError."""
         import obstore
 
-        if length is None:
-            length = self.size(key) - start
-        if length <= 0:
+        there = self.size(key) - start
+        wanted = there if length is None else min(length, there)
+        if wanted <= 0:  # an empty range is an error to S3
             return b""
-        return bytes(obstore.get_range(self._store, checked_key(key), start=start, length=length))
+        return bytes(obstore.get_range(self._store, checked_key(key), start=start, length=wanted))
 
     def size(self, key: str) -> int:
         """Bytes of an object. Raises FileNotFoundError."""
@@ -162,15 +147,3 @@ def _literal(name: str) -> str:
     import glob
 
     return glob.escape(name)
-
-
-def _regular(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Blocks of BLOCK bytes: a source that yields 16 kB at a time would make a part of each."""
-    held = bytearray()
-    for block in blocks:
-        held += block
-        while len(held) >= BLOCK:
-            yield bytes(held[:BLOCK])
-            del held[:BLOCK]
-    if held:
-        yield bytes(held)

@@ -1,0 +1,256 @@
+"""Objects in an S3 bucket: any endpoint, path or virtual-host style, multipart uploads, presigned links."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import secrets
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from extenso_nb.errors import BucketRefused
+from extenso_nb.models import BucketProperties
+from extenso_nb.storage.keys import BLOCK, checked_key, regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from obstore.store import S3Store
+
+__all__ = ["Bucket", "BucketStorage", "locate_bucket", "refuse_private"]
+
+DEFAULT_REGION = "us-east-1"
+"""What most servers other than AWS sign with, or do not look at."""
+_NAME = re.compile(r"[a-z0-9A-Z][a-zA-Z0-9._-]{1,61}[a-z0-9A-Z]", re.ASCII)
+_VIRTUAL = re.compile(
+    r"(?P<bucket>[a-z0-9][a-z0-9.-]+)\.(?P<rest>s3[.-].*amazonaws\.com|s3\..+|oss-.+aliyuncs\.com|obs\..+)", re.ASCII
+)
+"""Hosts of which the first label is known to be a bucket: AWS, and those that follow its naming."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Which bucket, where, and with which keys. Its repr hides the keys."""
+
+    endpoint: str
+    """Scheme, host and port; without the bucket."""
+    name: str
+    access_key: SecretStr = field(repr=False)
+    secret_key: SecretStr = field(repr=False)
+    region: str = DEFAULT_REGION
+    prefix: str = ""
+    """Keys begin with it; no slash at either end."""
+    path_style: bool = True
+    """`https://host/bucket/key` rather than `https://bucket.host/key`."""
+
+    @property
+    def url(self) -> str:
+        """Where the bucket answers."""
+        scheme, _, host = self.endpoint.partition("://")
+        return f"{self.endpoint}/{self.name}" if self.path_style else f"{scheme}://{self.name}.{host}"
+
+
+def locate_bucket(properties: BucketProperties) -> Bucket:
+    """Read bucket and endpoint from what the user gave.
+
+    The bucket is the one named; else the first segment of the endpoint's path; else the first label of its host where
+    the rest is a host that is known to be S3's.
+
+    Raises BucketRefused when no bucket can be read from it, or a part of it is not what it should be.
+    """
+    parts = urlsplit(properties.endpoint)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise _refused("The endpoint is not an http(s) address.", "Give it as https://host or https://host/bucket.")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise _refused("The endpoint has more than host and path.", "Give the keys as accessKey and secretKey.")
+    host, segments = parts.netloc, [segment for segment in parts.path.split("/") if segment]
+    named, path_style = properties.bucket, properties.addressing_style != "virtual"
+    virtual = _VIRTUAL.fullmatch(host)
+    if named is None and segments:
+        named, segments = segments[0], segments[1:]
+    elif named is None and virtual:
+        named, host, path_style = virtual["bucket"], virtual["rest"], properties.addressing_style == "path"
+    elif named is not None and host.startswith(f"{named}."):
+        host, path_style = host.removeprefix(f"{named}."), properties.addressing_style == "path"
+    elif segments and segments[0] == named:
+        segments = segments[1:]
+    if not named:
+        raise _refused(f"No bucket can be read from {parts.netloc}.", "Name it as `bucket`, or in the endpoint's path.")
+    if not _NAME.fullmatch(named):
+        raise _refused(
+            f"{named[:80]!r} is not the name of a bucket.", "Names have 3 to 63 letters, digits, dots, dashes."
+        )
+    prefix = "/".join([*segments, *(part for part in (properties.prefix or "").split("/") if part)])
+    if prefix:
+        checked_key(prefix)
+    return Bucket(
+        endpoint=f"{parts.scheme}://{host}",
+        name=named,
+        access_key=properties.access_key,
+        secret_key=properties.secret_key,
+        region=properties.region or DEFAULT_REGION,
+        prefix=prefix,
+        # A certificate for *.host does not cover a.b.host.
+        path_style=path_style or "." in named,
+    )
+
+
+def refuse_private(bucket: Bucket) -> None:
+    """Raises BucketRefused when the endpoint leads to this machine or a private network.
+
+    A gateway that others use must not be a way into the network in which it stands.
+    """
+    parts = urlsplit(bucket.url)
+    host = parts.hostname or ""
+    try:
+        found = socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise _refused(f"{host} is not known: {error}.", "Check the endpoint.") from error
+    for *_, address in found:
+        if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_global:
+            raise _refused(
+                f"{host} is an address of a private network.", "Ask the operator; `--private-buckets` allows them."
+            )
+
+
+def _refused(message: str, hint: str) -> BucketRefused:
+    return BucketRefused(message, hint=hint)
+
+
+class BucketStorage:
+    """A storage in an S3 bucket. An object appears under its key when all its bytes are there, never before."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self._store = self._open()
+
+    def __repr__(self) -> str:
+        return f"<BucketStorage {self.bucket.url}>"
+
+    def _open(self) -> S3Store:
+        from obstore.store import S3Store
+
+        return S3Store(
+            self.bucket.name,
+            prefix=self.bucket.prefix or None,
+            endpoint=self.bucket.endpoint if self.bucket.path_style else self.bucket.url,
+            access_key_id=self.bucket.access_key.get_secret_value(),
+            secret_access_key=self.bucket.secret_key.get_secret_value(),
+            region=self.bucket.region,
+            virtual_hosted_style_request=not self.bucket.path_style,
+            client_options={
+                "allow_http": self.bucket.endpoint.startswith("http://"),
+                "connect_timeout": timedelta(seconds=10),
+                "timeout": timedelta(seconds=300),
+            },
+            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=60)},
+        )
+
+    def probe(self) -> None:
+        """List, put and delete a small object. Raises BucketRefused with the reason, and leaves nothing behind."""
+        import obstore
+
+        key = f".extenso-probe-{secrets.token_hex(8)}"
+        doing = "listed"
+        try:
+            next(iter(obstore.list(self._store, chunk_size=1)), None)
+            doing = "written"
+            obstore.put(self._store, key, b"extenso", use_multipart=False)
+            doing = "deleted from"
+            obstore.delete(self._store, key)
+        except Exception as error:  # noqa: BLE001 - obstore has one class for each way in which a server says no
+            raise BucketRefused(f"{self.bucket.url} cannot be {doing}: {self._reason(error)}") from None
+
+    def _reason(self, error: Exception) -> str:
+        """What a server said, in a line, without anything secret."""
+        text = str(error)
+        said = re.search(r"<Code>([^<]+)</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL)
+        line = f"{said[1]}: {said[2] or ''}" if said else text.splitlines()[0][:200]
+        for secret in (self.bucket.secret_key, self.bucket.access_key):
+            line = line.replace(secret.get_secret_value(), "***")
+        return line.strip().rstrip(".: ") + "."
+
+    def put(self, key: str, blocks: Iterable[bytes]) -> None:
+        """Store an object from blocks of any length. An error raised by `blocks` comes out again, and nothing is stored."""
+        import obstore
+
+        failure: list[BaseException] = []
+
+        def guarded() -> Iterator[bytes]:
+            try:
+                yield from regular(blocks)
+            except BaseException as error:
+                failure.append(error)
+                raise
+
+        try:
+            obstore.put(
+                self._store, checked_key(key), guarded(), use_multipart=True, chunk_size=BLOCK, max_concurrency=4
+            )
+        except BaseException:
+            if failure:
+                raise failure[0] from None
+            raise
+
+    def put_bytes(self, key: str, content: bytes) -> None:
+        """Store a small object."""
+        import obstore
+
+        obstore.put(self._store, checked_key(key), content, use_multipart=False)
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """Bytes of an object from `start` on. Raises FileNotFoundError."""
+        import obstore
+
+        there = self.size(key) - start
+        wanted = there if length is None else min(length, there)
+        if wanted <= 0:  # an empty range is an error to S3
+            return b""
+        return bytes(obstore.get_range(self._store, checked_key(key), start=start, length=wanted))
+
+    def size(self, key: str) -> int:
+        """Bytes of an object. Raises FileNotFoundError."""
+        import obstore
+
+        return int(obstore.head(self._store, checked_key(key))["size"])
+
+    def list(self, prefix: str = "") -> list[tuple[str, int]]:
+        """Keys and sizes below a prefix (whole path segments), in order."""
+        import obstore
+
+        found = []
+        for batch in obstore.list(self._store, prefix=prefix or None):
+            found += [(str(item["path"]), int(item["size"])) for item in cast("list[Any]", batch)]
+        return sorted(found)
+
+    def delete(self, key: str) -> None:
+        """Delete an object; nothing happens when it is not there."""
+        import obstore
+
+        try:
+            obstore.delete(self._store, checked_key(key))
+        except FileNotFoundError:
+            return
+
+    def delete_below(self, prefix: str) -> int:
+        """Delete all objects below a prefix; their number."""
+        keys = [key for key, _ in self.list(checked_key(prefix))]
+        for key in keys:
+            self.delete(key)
+        return len(keys)
+
+    def sweep(self, key_or_prefix: str) -> None:
+        """Nothing to do: parts of an upload that was not completed are no object, and the bucket's own rules drop them."""
+        checked_key(key_or_prefix)
+
+    def presign(self, key: str, *, seconds: int) -> str:
+        """A link to an object that needs no header, answers Range, and expires."""
+        import obstore
+
+        return str(obstore.sign(self._store, "GET", checked_key(key), timedelta(seconds=seconds)))

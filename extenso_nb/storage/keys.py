@@ -1,0 +1,37 @@
+"""Keys of objects, and the size of the blocks in which objects are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+
+from extenso_nb.errors import InvalidRequest
+
+__all__ = ["BLOCK", "checked_key", "regular"]
+
+BLOCK = 8 * 1024 * 1024
+"""Bytes handed to a store at once: a part of a multipart upload. S3 takes 10,000 parts of one object: 80 GB."""
+
+
+def checked_key(key: str) -> str:
+    """A key that stays below its storage: relative, no `.` or `..`, no empty part, printable.
+
+    Raises InvalidRequest.
+    """
+    parts = PurePosixPath(key).parts
+    bad = not parts or "/".join(parts) != key or key.startswith("/") or any(part in {"..", "."} for part in parts)
+    if bad or "\\" in key or any(ord(letter) < 32 or ord(letter) == 127 for letter in key):
+        raise InvalidRequest(f"{key!r} is not a key of the storage.", hint="Use the key that the delivery names.")
+    return key
+
+
+def regular(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Blocks of BLOCK bytes: a source that yields 16 kB at a time would make a part of each."""
+    held = bytearray()
+    for block in blocks:
+        held += block
+        while len(held) >= BLOCK:
+            yield bytes(held[:BLOCK])
+            del held[:BLOCK]
+    if held:
+        yield bytes(held)
