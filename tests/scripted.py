@@ -21,7 +21,7 @@ from extenso_nb.gateway.catalogue import Catalogue
 from extenso_nb.gateway.deliveries import Deliveries
 from extenso_nb.gateway.service import Service
 from extenso_nb.gateway.sources import Content, Hits, Source
-from extenso_nb.gateway.store import Store
+from extenso_nb.gateway.store import Store, sqlite_url
 from extenso_nb.models import Product
 from extenso_nb.query import Query, order
 from extenso_nb.retry import Retry
@@ -160,13 +160,13 @@ class Gateway:
     """All parts of a gateway in this process, over a directory; `stop` and a new one is a restart."""
 
     def __init__(self, folder: Path, *sources: Source, schedule: Retry = QUICK) -> None:
-        self.store = Store(f"sqlite:///{folder / 'gateway.db'}")
+        self.store = Store(sqlite_url(folder / "gateway.db"))
         self.key = "key-of-the-owner"
         self.account = self.store.add_account("owner", key=self.key, role="operator")
         self.storage = FolderStorage(folder / "storage")
         self.catalogue = Catalogue(sources)
         self.deliveries = Deliveries(
-            self.store, self.storage, self.catalogue, database_url=f"sqlite:///{folder / 'flows.db'}", schedule=schedule
+            self.store, self.storage, self.catalogue, database_url=sqlite_url(folder / "flows.db"), schedule=schedule
         )
         self.service = Service(self.store, self.storage, self.catalogue, self.deliveries)
         self.access = Access(self.store, b"secret" * 8)

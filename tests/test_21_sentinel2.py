@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-import rioxarray  # noqa: F401 - registers .rio
+import rioxarray  # registers .rio, too
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -395,6 +395,17 @@ def test_other_missions_are_refused_with_a_way_on(shared_data: Path, family: str
     assert "xarray" in caught.value.hint
 
 
+def test_the_way_on_with_sentinel_1_can_be_typed(tmp_path: Path) -> None:
+    name = "S1A_IW_GRDH_1SDV_20240505T055334_20240505T055335_053732_068F06_6C46"
+    pixels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    write_image(tmp_path / f"{name}.SAFE" / "measurement/s1a-iw-grd-vv-001.tiff", pixels, 10, driver="GTiff")
+    path = zipped(tmp_path / f"{name}.SAFE", tmp_path / f"{name}.SAFE.zip", zipfile.ZIP_STORED)
+    with pytest.raises(UnsupportedProduct) as caught:
+        open_product(path)
+    opened = rioxarray.open_rasterio(caught.value.hint.split('"')[1])
+    np.testing.assert_array_equal(opened.values[0], pixels)
+
+
 # --- laziness, threads, processes ------------------------------------------------------------------------------------
 def test_opening_touches_no_pixels(made: dict[str, Path], shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """GDAL is not even asked where the header agrees with the metadata; of each image only the first bytes are read."""
@@ -631,16 +642,47 @@ def test_rioxarray_and_odc_know_the_place(made: dict[str, Path]) -> None:
     assert dataset.odc.geobox.transform == rasterio.Affine(10, 0, ULX, 0, -10, ULY)
 
 
-def test_netcdf_round_trip_keeps_the_packing(made: dict[str, Path], tmp_path: Path) -> None:
+def test_netcdf_round_trip_is_exact_and_packs_on_demand(made: dict[str, Path], tmp_path: Path) -> None:
     dataset = open_product(made["stored"])["measurements/r10m"].to_dataset()
     target = tmp_path / "out.nc"
     dataset.to_netcdf(target, engine="h5netcdf")
-    with xr.open_dataset(target, engine="h5netcdf", mask_and_scale=False) as raw:
+    with xr.open_dataset(target, engine="h5netcdf", decode_coords="all") as again:
+        np.testing.assert_array_equal(again["B04"].values, dataset["B04"].values)
+        assert again["B04"].dtype == np.float32
+        assert again.rio.crs.to_epsg() == 32631
+    packing = {name: array.encoding["packing"] for name, array in dataset.data_vars.items()}
+    dataset.to_netcdf(tmp_path / "packed.nc", engine="h5netcdf", encoding=packing)
+    with xr.open_dataset(tmp_path / "packed.nc", engine="h5netcdf", mask_and_scale=False) as raw:
         pixels = digital_numbers("B04", 10)
         np.testing.assert_array_equal(raw["B04"].values, np.where(pixels == 65535, 0, pixels))
-    with xr.open_dataset(target, engine="h5netcdf", decode_coords="all") as again:
+    with xr.open_dataset(tmp_path / "packed.nc", engine="h5netcdf") as again:
         np.testing.assert_allclose(again["B04"].values, dataset["B04"].values, atol=1e-6)
-        assert again.rio.crs.to_epsg() == 32631
+
+
+def test_dates_without_and_with_an_offset_are_written_as_they_are(made: dict[str, Path], tmp_path: Path) -> None:
+    """xr.concat keeps one encoding: had it a packing, negative reflectance of the other date came back as 6.55."""
+    old = open_product(write_product(tmp_path, offsets=None))["measurements/r10m"].to_dataset()
+    new = open_product(made["stored"])["measurements/r10m"].to_dataset()
+    assert float(new["B04"].min()) < 0
+    for first, second in ((old, new), (new, old)):
+        both = xr.concat([first, second], "time")
+        target = tmp_path / f"{first['B04'].attrs['digital_number_offset']}.nc"
+        both.to_netcdf(target, engine="h5netcdf")
+        with xr.open_dataset(target, engine="h5netcdf") as again:
+            np.testing.assert_array_equal(again["B04"].values, both["B04"].values)
+
+
+def test_a_group_as_geotiff_has_the_values_and_no_scale(made: dict[str, Path], tmp_path: Path) -> None:
+    tree = open_product(made["stored"])
+    dataset = tree["measurements/r10m"].to_dataset()
+    dataset.rio.to_raster(tmp_path / "group.tif")
+    with rasterio.open(tmp_path / "group.tif") as written:
+        assert (written.scales, written.offsets) == ((1.0,) * 3, (0.0,) * 3)
+        assert np.isnan(written.nodata)
+        np.testing.assert_array_equal(written.read(2), dataset["B04"].values)
+    dataset["B04"].rio.to_raster(tmp_path / "band.tif")
+    with rasterio.open(tmp_path / "band.tif") as written:
+        np.testing.assert_array_equal(written.read(1), dataset["B04"].values)
 
 
 def test_the_engine(made: dict[str, Path]) -> None:
@@ -660,6 +702,10 @@ def test_the_engine(made: dict[str, Path]) -> None:
     with pytest.raises(InputError, match="no group None") as caught:
         xr.open_dataset(made["stored"], engine="extenso")
     assert "measurements/r10m" in caught.value.hint
+    part = xr.open_datatree(made["stored"], engine="extenso", group="measurements")
+    assert part.groups == ("/", "/r10m", "/r20m")
+    with pytest.raises(InputError, match="no group 'nothing'"):
+        xr.open_datatree(made["stored"], engine="extenso", group="nothing")
 
 
 def test_the_header_parser_agrees_with_gdal(shared_data: Path) -> None:
@@ -692,3 +738,16 @@ def test_unknown_chunks_and_remote_products() -> None:
         readers.open_product("x", chunks="big")
     with pytest.raises(UnsupportedProduct):
         readers.open_product("s3://bucket/key.zip")
+
+
+def test_the_documentation_runs(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"{ID}.SAFE.zip").symlink_to(made["stored"])
+    text = (Path(__file__).parent.parent / "docs" / "readers.md").read_text()
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(code, names)
+    with xr.open_dataset("bands.nc", mask_and_scale=False) as written:
+        assert written["B04"].dtype == np.uint16

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from scripted import Gateway, Reading, ScriptedSource, cut_at, down, short_by, slow, whole, wrong_byte, zipped
 
-from extenso_nb.errors import NotDelivered, UnknownOrder
+from extenso_nb.errors import NotDelivered, SourceUnavailable, UnknownOrder
+from extenso_nb.gateway import deliveries as deliveries_module
+
+
+def nameless(data: bytes, offset: int) -> Iterator[bytes]:
+    """Fails with a file name that is no text, as the file system gives it."""
+    raise SourceUnavailable("/data/\udcff/product.zip cannot be read.")
+    yield b""
+
+
+def not_deflated() -> bytes:
+    """A zip whose directory is right, and whose member does not inflate."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", b"pixels" * 5000)
+    content = bytearray(buffer.getvalue())
+    content[32:44] = b"\xff" * 12
+    return bytes(content)
 
 
 @pytest.fixture
@@ -78,17 +97,19 @@ def test_a_fault_that_passes_ends_delivered(
         ([whole] * 9, zipped()[:-10], None, "not a whole zip"),
         ([whole] * 9, b"<html>log in first</html>", None, "not a whole zip"),
         ([cut_at(10)] * 99, None, None, "closed"),
+        ([nameless] * 9, None, None, "udcff"),
+        ([whole] * 9, "no deflate", None, "decompressing"),
     ],
 )
 def test_a_fault_that_stays_ends_failed_with_its_reason(
     start: Callable[..., Gateway],
     source: ScriptedSource,
     script: list[Reading],
-    data: bytes | None,
+    data: bytes | str | None,
     checksum: str | None,
     reason: str,
 ) -> None:
-    name = source.add(1, *script, data=data)
+    name = source.add(1, *script, data=not_deflated() if isinstance(data, str) else data)
     if checksum:
         source.checksums[name] = {"md5": checksum}
     gateway = start()
@@ -206,3 +227,117 @@ def until(holds: Callable[[], bool], seconds: float = 30) -> None:
     while not holds():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.02)
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    """Raises, whatever it is called with."""
+
+    def call(*_: object) -> None:
+        raise error
+
+    return call
+
+
+def test_a_source_that_raises_anything_while_it_is_looked_through_ends_failed(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = source.add(1, *[down] * 9)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    monkeypatch.setattr(source, "find", raising(KeyError("nobody expected this")))
+    assert gateway.wait(order.id) == "failed"
+    assert "nobody expected" in (gateway.store.delivery(gateway.account, order.id, "1-1").error or "")
+
+
+def test_a_warm_up_that_is_refused_ends_failed(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = source.add(1)
+    source.cold.add(name)
+    monkeypatch.setattr(source, "warm_up", raising(SourceUnavailable("Too many warm-ups.")))
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "failed"
+    assert "Too many" in (gateway.store.delivery(gateway.account, order.id, "1-1").error or "")
+
+
+def test_a_disk_that_is_full_at_the_last_moment_ends_failed_and_leaves_nothing(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = source.add(1)
+    gateway = start()
+    monkeypatch.setattr(gateway.storage, "put_bytes", raising(OSError(28, "No space left on device")))
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "failed"
+    assert "No space" in (gateway.store.delivery(gateway.account, order.id, "1-1").error or "")
+    assert gateway.files() == []
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_a_workflow_that_broke_off_is_begun_anew_and_moves_the_bytes_again(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch, restart: bool
+) -> None:
+    monkeypatch.setattr(deliveries_module, "RECONCILE_SECONDS", 0.5 if not restart else 600)
+    name = source.add(1)
+    gateway = start()
+    with monkeypatch.context() as broken:
+        broken.setattr(gateway.deliveries, "settle", raising(RuntimeError("the database is full")))
+        order, _ = gateway.service.create_order(gateway.account, [name])
+        until(lambda: gateway.store.delivery(gateway.account, 1, "1-1").status == "verifying")
+        until(lambda: bool(gateway.files()))
+        time.sleep(0.5)
+        for path in gateway.storage.folder.rglob("*.zip"):
+            path.unlink()  # the stored bytes are lost: the first transfer must not count any more
+    if restart:
+        gateway = start()
+    assert gateway.wait(order.id) == "delivered"
+    assert delivered(gateway, order.id) == source.data[name]
+
+
+def test_an_order_is_accepted_before_its_workflows_are_begun(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [source.add(number) for number in range(30)]
+    gateway = start()
+    submit = gateway.deliveries.submit
+    monkeypatch.setattr(deliveries_module, "RECONCILE_SECONDS", 0.2)
+    broken = iter([True, True])
+
+    def tardy(delivery_id: str) -> None:
+        time.sleep(0.1)
+        if next(broken, False):
+            raise RuntimeError("database is locked")
+        submit(delivery_id)
+
+    monkeypatch.setattr(gateway.deliveries, "submit", tardy)
+    begun = time.monotonic()
+    order, _ = gateway.service.create_order(gateway.account, names)
+    assert time.monotonic() - begun < 2
+    assert gateway.wait(order.id) == "delivered"
+
+
+def test_what_a_killed_transfer_left_goes_when_the_order_was_cancelled_meanwhile(
+    start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    name = source.add(1, slow(0.3))
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    until(lambda: gateway.store.delivery(gateway.account, 1, "1-1").transferred > 0)
+    key = f"{deliveries_module.order_prefix(gateway.account, order.id)}/{name}/{name}.SAFE.zip"
+    gateway.store.cancel_order(gateway.account, order.id)
+    staged = gateway.storage.folder / f"{key}#1"
+    staged.parent.mkdir(parents=True, exist_ok=True)
+    staged.write_bytes(b"half")  # as the killed process would leave it
+    gateway.deliveries.transfer("1-1", "scripted")
+    time.sleep(1.2)
+    assert gateway.files() == []
+
+
+@pytest.mark.parametrize("name", ["a b", "\u00fc\u00f1\u00ef", "100%25", "%2F", "a?b", "a#b"])
+def test_a_data_directory_may_have_any_name(tmp_path: Path, source: ScriptedSource, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    gateway = Gateway(folder, source)
+    gateway.stop()
+    assert {"flows.db", "gateway.db"} <= {path.name for path in folder.iterdir()}
+    assert [path.name for path in tmp_path.iterdir()] == [name]

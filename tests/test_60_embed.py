@@ -20,7 +20,7 @@ import pytest
 
 from extenso_nb import errors
 from extenso_nb.gateway.embed import Found, find, find_or_start
-from extenso_nb.gateway.serve import CARD, Settings, open_source, serve
+from extenso_nb.gateway.serve import CARD, LOCK, Settings, absolute_source, open_source, open_sources, serve
 from extenso_nb.session import Session, connect
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -221,3 +221,91 @@ def test_a_folder_that_is_not_there_is_not_an_empty_archive(data_dir: Path, tmp_
 def test_sources_are_named_as_documented(text: str) -> None:
     with pytest.raises(errors.InvalidRequest, match="not a source"):
         open_source(text)
+
+
+def test_requests_at_the_moment_of_an_idle_end_are_answered(
+    archive: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "extenso_nb.gateway.embed.find_or_start",
+        lambda folder, *, sources: find_or_start(folder, sources=sources, idle_seconds=0.6),
+    )
+    with opened(archive, data_dir) as eo:
+        for number in range(8):
+            time.sleep(0.6 + 0.03 * number)
+            assert eo.me().name == "owner"
+
+
+def test_who_only_looks_is_no_gateway(data_dir: Path) -> None:
+    data_dir.mkdir()
+    (data_dir / LOCK).write_text("")
+    card = {"url": "http://127.0.0.1:1", "api_key": "k", "pid": 1}
+    found: list[Found | None] = []
+
+    def look() -> None:
+        for _ in range(200):
+            # As after `kill -9`, for each look: the first that gets the lock takes the card away.
+            (data_dir / CARD).write_text(json.dumps(card))
+            found.append(find(data_dir))
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(one is not None for one in found) <= 2
+
+
+def test_a_key_of_another_gateway_in_the_environment_makes_no_other_owner(
+    archive: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTENSO_API_KEY", "key-of-a-remote-gateway")
+    first = start(archive, data_dir)
+    assert first.api_key == (data_dir / "api-key").read_text()
+    assert "remote" not in (data_dir / CARD).read_text()
+
+
+def test_a_key_of_the_environment_goes_only_where_it_belongs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTENSO_API_KEY", "key-of-mine")
+    monkeypatch.setenv("EXTENSO_URL", "https://mine.example.org")
+    with pytest.raises(errors.AccessError, match="No API key for http://127"):
+        connect("http://127.0.0.1:1")
+
+
+def test_a_relative_folder_is_that_of_the_one_who_names_it(
+    archive: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(archive.parent)
+    with connect(sources=f"folder:{archive.name}", data_dir=data_dir) as eo:
+        assert eo.search("S2").total == 12
+    other = tmp_path / "elsewhere"
+    (other / archive.name).mkdir(parents=True)
+    monkeypatch.chdir(other)
+    with pytest.raises(errors.InputError, match="has the sources"):
+        connect(sources=f"folder:{archive.name}", data_dir=data_dir)
+
+
+def test_several_folders_are_told_apart(tmp_path: Path) -> None:
+    opened_sources = open_sources([f"folder:{tmp_path}/a", f"mine=folder:{tmp_path}/b=c", f"folder:{tmp_path}/d"])
+    assert [source.name for source in opened_sources] == ["folder", "mine", "folder-2"]
+    with pytest.raises(errors.InvalidRequest, match="Two sources are named sample"):
+        open_sources(["sample", "sample"], cache_dir=tmp_path)
+
+
+def test_a_source_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute_source("mine=folder:a") == f"mine=folder:{tmp_path}/a"
+    assert absolute_source("folder:/a/folder:b=c") == "folder:/a/folder:b=c"
+    assert [absolute_source(text) for text in ("sample", "folder:", "x")] == ["sample", "folder:", "x"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_end_it_ends_soon_and_tidily(archive: Path, data_dir: Path, number: signal.Signals) -> None:
+    first = start(archive, data_dir)
+    with opened(archive, data_dir) as eo:
+        eo.order(eo.search("S2"))
+    os.kill(first.pid, number)
+    assert gone(first.pid, 15)
+    assert not (data_dir / CARD).exists()
+    with opened(archive, data_dir) as eo:
+        assert eo.wait(1, progress=False).deliveries == {"delivered": 12}

@@ -261,8 +261,8 @@ def _create_order(
     account: AccountId,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> JSONResponse:
-    if idempotency_key is not None and not 1 <= len(idempotency_key) <= 200:
-        raise InvalidRequest("The Idempotency-Key is longer than 200 characters, or empty.", hint="Use a UUID.")
+    if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
+        raise InvalidRequest("The Idempotency-Key is longer than 255 characters, or empty.", hint="Use a UUID.")
     partial = request.query_params.get("partial", "false").lower()
     if partial not in {"true", "false"}:
         raise InvalidRequest(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
@@ -19,7 +18,6 @@ from extenso_nb.errors import (
     DamagedProduct,
     ExtensoError,
     IncompleteTransfer,
-    SourceUnavailable,
     TransferError,
     UnknownProduct,
 )
@@ -27,6 +25,7 @@ from extenso_nb.gateway.catalogue import Catalogue
 from extenso_nb.gateway.sources import Content
 from extenso_nb.gateway.store import Store
 from extenso_nb.models import Delivery, DeliveryMetadata, Product
+from extenso_nb.readers.verify import verify
 from extenso_nb.storage import FolderStorage
 
 __all__ = ["STEPS_VERSION", "Deliveries", "order_prefix"]
@@ -43,6 +42,8 @@ RESUMES = 3
 PROGRESS_SECONDS = 0.25
 POLL_SECONDS = 0.2
 """How often the queues are looked at."""
+RECONCILE_SECONDS = 30.0
+"""How often open deliveries are looked through for those whose workflow broke off, or was never begun."""
 MOST_AT_ONCE = 100
 """Deliveries under way in one process, those that wait or warm up included; each is a thread."""
 
@@ -85,6 +86,9 @@ class Deliveries:
         self.storage = storage
         self.catalogue = catalogue
         self.schedule = schedule
+        self._due, self._stopped = threading.Event(), threading.Event()
+        self._removing = threading.Lock()
+        self._dispatcher: threading.Thread | None = None
         self._config: DBOSConfig = {
             "name": "extenso",
             "system_database_url": database_url,
@@ -102,40 +106,69 @@ class Deliveries:
         for name, source in self.catalogue.sources.items():
             _register(_queue(name), getattr(source, "concurrency", 4))
         _register(_DELIVERIES, MOST_AT_ONCE)
-        self._reconcile()
+        self._remove_deleted()
+        self._dispatcher = threading.Thread(target=self._dispatch, name="extenso-dispatch", daemon=True)
+        self._dispatcher.start()
 
     def stop(self) -> None:
         """End without waiting for transfers; the next process takes them up."""
         global _current  # noqa: PLW0603
+        self._stopped.set()
+        self.begin()
+        if self._dispatcher is not None:
+            self._dispatcher.join()
         DBOS.destroy(workflow_completion_timeout_sec=0)
         _current = None
 
-    def _reconcile(self) -> None:
-        # An order is accepted in one transaction and its workflows are begun after it; a process killed in between
-        # leaves deliveries without one. Beginning a workflow twice is beginning it once: the delivery names it.
-        for delivery_id in self.store.open_deliveries():
-            self._forget_ended(delivery_id)
-            self.submit(delivery_id)
-        for account, order_id in self.store.to_remove():
-            self.remove(account, order_id)
+    def begin(self) -> None:
+        """Begin the workflows of accepted orders, soon: those of 1,000 products take longer than a request may."""
+        self._due.set()
 
-    @staticmethod
-    def _forget_ended(delivery_id: str) -> None:
-        """A workflow that broke off by a fault of ours must not keep its delivery open for ever: it is begun anew."""
-        status = DBOS.get_workflow_status(_workflow(delivery_id))
-        if status is not None and status.status not in {"PENDING", "ENQUEUED", "DELAYED"}:
-            _log.warning("the workflow of delivery %s ended %s: begun anew", delivery_id, status.status)
-            DBOS.delete_workflow(_workflow(delivery_id))
+    def _dispatch(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._reconcile()
+                self._remove_deleted()
+            except Exception:  # noqa: BLE001 - a database that is busy or full now may be well again later
+                _log.exception("open deliveries could not be looked through; again in %.0f s", RECONCILE_SECONDS)
+            self._due.wait(RECONCILE_SECONDS)
+            self._due.clear()
+
+    def _reconcile(self) -> None:
+        # An order is accepted in one transaction and its workflows are begun after it; whatever comes in between
+        # leaves deliveries without one. Beginning a workflow twice is beginning it once: the delivery names it.
+        waiting = self.store.open_deliveries()
+        states = _states(waiting)
+        for delivery_id in waiting:
+            if self._stopped.is_set():
+                return
+            state = states.get(delivery_id)
+            if state is None:
+                self.submit(delivery_id)
+            elif state not in _LIVING and not self.store.work(delivery_id)[1].ended:
+                self._begin_anew(delivery_id, state)
+
+    def _begin_anew(self, delivery_id: str, state: str) -> None:
+        """A workflow that broke off by a fault of ours must not keep its delivery open for ever."""
+        _log.warning("the workflow of delivery %s ended %s: begun anew", delivery_id, state)
+        # Its transfers too: they have the same names again, and would answer what they did before without a byte moved.
+        DBOS.delete_workflow(_workflow(delivery_id), delete_children=True)
+        self.submit(delivery_id)
 
     def submit(self, delivery_id: str) -> None:
         """Begin the workflow of a delivery; nothing happens when it has one."""
         with SetWorkflowID(_workflow(delivery_id)):
             DBOS.enqueue_workflow(_DELIVERIES, _deliver, delivery_id)
 
+    def _remove_deleted(self) -> None:
+        for account, order_id in self.store.to_remove():
+            self.remove(account, order_id)
+
     def remove(self, account: str, order_id: int) -> None:
         """Remove the objects of a deleted order."""
-        self.storage.delete_below(order_prefix(account, order_id))
-        self.store.removed(order_id)
+        with self._removing:
+            self.storage.delete_below(order_prefix(account, order_id))
+            self.store.removed(order_id)
 
     # --- what the steps do -------------------------------------------------------------------------------------------
     def locate(self, delivery_id: str) -> dict[str, Any]:
@@ -145,26 +178,26 @@ class Deliveries:
             return {"ended": True}
         try:
             product = self.catalogue.find([delivery.product_id]).get(delivery.product_id)
-        except SourceUnavailable as error:
-            self.store.note(delivery_id, error.message)
-            return {"sources": [], "cold": None, "reason": error.message}
+        except Exception as error:  # noqa: BLE001 - a source may raise anything; the delivery must come to an end
+            return {"sources": [], "cold": None, "reason": self._noted(delivery_id, error)}
         if product is None:
             return {"sources": [], "cold": None, "reason": f"No source holds {delivery.product_id} any more."}
         if product.online:
             return {"sources": list(product.sources), "cold": None, "reason": ""}
         return {"sources": [], "cold": product.sources[0], "reason": ""}
 
-    def warm_up(self, delivery_id: str, source: str, *, first: bool) -> None:
-        """Ask a source to bring a cold product back."""
+    def warm_up(self, delivery_id: str, source: str, *, first: bool) -> str | None:
+        """Ask a source to bring a cold product back; None, or why it cannot be asked."""
         _, delivery = self.store.work(delivery_id)
-        later = _in(COLD_POLL_SECONDS)
         if first:
-            self.catalogue.sources[source].warm_up(delivery.product_id)
-            self.store.advance(
-                delivery_id, "warming", event="cold: warm-up asked for", source=source, next_attempt_at=later
-            )
-        else:
-            self.store.advance(delivery_id, "warming", source=source, next_attempt_at=later)
+            try:
+                self.catalogue.sources[source].warm_up(delivery.product_id)
+            except Exception as error:  # noqa: BLE001 - as in `locate`
+                return self._noted(delivery_id, error, source)
+        event = "cold: warm-up asked for" if first else None
+        later = _in(COLD_POLL_SECONDS)
+        self.store.advance(delivery_id, "warming", event=event, source=source, next_attempt_at=later)
+        return None
 
     def transfer(self, delivery_id: str, source: str) -> dict[str, Any]:
         """Bring the bytes from one source into the storage; what was stored, or why it was not."""
@@ -173,20 +206,27 @@ class Deliveries:
             delivery_id, "transferring", event="transfer begins", source=source, transferred=0, next_attempt_at=None
         )
         if not begun:
+            self._clear(account, delivery)
             return {"ended": True}
         try:
             return self._stored(account, delivery, source)
         except _Ended:
             return {"ended": True}
-        except ExtensoError as error:
-            return self._not_stored(delivery_id, source, error.message)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the delivery must come to an end, and say why
-            _log.exception("delivery %s from %s failed", delivery_id, source)
-            return self._not_stored(delivery_id, source, f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - as in `locate`
+            return {"reason": f"{source}: {self._noted(delivery_id, error, source)}"}
 
-    def _not_stored(self, delivery_id: str, source: str, reason: str) -> dict[str, Any]:
+    def _noted(self, delivery_id: str, error: Exception, source: str | None = None) -> str:
+        """The reason of a failure, now in the trail as well."""
+        if not isinstance(error, ExtensoError):
+            _log.error("delivery %s from %s failed", delivery_id, source, exc_info=error)
+        reason = _reason(error)
         self.store.note(delivery_id, reason, source=source)
-        return {"reason": f"{source}: {reason}"}
+        return reason
+
+    def _clear(self, account: str, delivery: Delivery) -> None:
+        """Remove what a delivery that came to nothing left behind."""
+        if self.store.work(delivery.id)[1].status != "delivered":
+            self.storage.delete_below(f"{order_prefix(account, delivery.order_id)}/{delivery.product_id}")
 
     def _stored(self, account: str, delivery: Delivery, source: str) -> dict[str, Any]:
         adapter = self.catalogue.sources[source]
@@ -204,8 +244,9 @@ class Deliveries:
                 delivery.id, "verifying", event="all bytes arrived", source=source, transferred=stream.count
             ):
                 raise _Ended
-            _verify(self.storage.path(key))
-        except (_Ended, DamagedProduct):
+            verify(self.storage.path(key))
+        except BaseException:
+            # Whatever it was: what is not known to be right must not lie under the product's name.
             self.storage.delete(key)
             raise
         # The description travels along: the source may be down by the time the delivery is settled.
@@ -218,14 +259,21 @@ class Deliveries:
             "product": described.to_wire(),
         }
 
-    def settle(self, delivery_id: str, stored: dict[str, Any]) -> None:
-        """Write metadata.json and say delivered; or take the object away when the delivery has ended meanwhile."""
-        _, delivery = self.store.work(delivery_id)
-        beside = stored["key"].rpartition("/")[0] + "/metadata.json"
+    def settle(self, delivery_id: str, stored: dict[str, Any]) -> str | None:
+        """Write metadata.json and say delivered; None, or why the object is not or cannot be kept.
+
+        The object is taken away when the delivery has ended meanwhile.
+        """
+        account, delivery = self.store.work(delivery_id)
         if delivery.status == "delivered":
-            return
+            return None
         if not delivery.ended:
-            self._write_metadata(delivery, stored, beside)
+            try:
+                self._write_metadata(delivery, stored)
+            except Exception as error:  # noqa: BLE001 - as in `locate`
+                reason = self._noted(delivery_id, error, stored["source"])
+                self._clear(account, delivery)
+                return reason
         settled = self.store.advance(
             delivery_id,
             "delivered",
@@ -238,10 +286,12 @@ class Deliveries:
             error=None,
         )
         if not settled:
-            self.storage.delete(stored["key"])
-            self.storage.delete(beside)
+            self._clear(account, delivery)
+        return None
 
-    def _write_metadata(self, delivery: Delivery, stored: dict[str, Any], key: str) -> None:
+    def _write_metadata(self, delivery: Delivery, stored: dict[str, Any]) -> None:
+        if self.storage.size(stored["key"]) != stored["size"]:
+            raise IncompleteTransfer(f"{stored['key']} has not the {stored['size']:,} bytes that were stored.")
         metadata = DeliveryMetadata(
             product=Product.from_wire(stored["product"]),
             key=stored["key"],
@@ -251,7 +301,8 @@ class Deliveries:
             delivered_at=datetime.now(UTC),
             trail=delivery.trail,
         )
-        self.storage.put_bytes(key, metadata.model_dump_json(by_alias=True, exclude_none=True).encode())
+        beside = stored["key"].rpartition("/")[0] + "/metadata.json"
+        self.storage.put_bytes(beside, metadata.model_dump_json(by_alias=True, exclude_none=True).encode())
 
     def postpone(self, delivery_id: str, seconds: float, reason: str) -> None:
         """Note that the next attempt comes later."""
@@ -269,6 +320,7 @@ class Deliveries:
         self.store.advance(
             delivery_id, "failed", event=f"given up: {reason}", error=reason, next_attempt_at=None, transferred=0
         )
+        self._clear(*self.store.work(delivery_id))
 
 
 class _Stream:
@@ -340,23 +392,10 @@ class _Stream:
                 )
 
 
-def _verify(path: Path) -> None:
-    """Raises DamagedProduct unless a zip holds together, each member with its CRC, or a netCDF file opens."""
-    if path.suffix == ".zip":
-        try:
-            with zipfile.ZipFile(path) as archive:
-                bad = archive.testzip()
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
-            raise DamagedProduct(f"{path.name} is not a whole zip: {error}") from error
-        if bad is not None:
-            raise DamagedProduct(f"{path.name} is damaged: the CRC of {bad} is wrong.")
-    elif path.suffix == ".nc":
-        import h5py
-
-        try:
-            h5py.File(path, "r").close()
-        except OSError as error:
-            raise DamagedProduct(f"{path.name} is not a whole netCDF-4 file: {error}") from error
+def _reason(error: Exception) -> str:
+    """What went wrong, as text that can be stored: the names of files may hold bytes that are none."""
+    text = error.message if isinstance(error, ExtensoError) else f"{type(error).__name__}: {error}"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _in(seconds: float) -> datetime:
@@ -370,6 +409,19 @@ _NO_END = 2**31 - 1
 
 def _workflow(delivery_id: str) -> str:
     return f"delivery-{delivery_id}"
+
+
+_LIVING = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
+
+
+def _states(delivery_ids: list[str]) -> dict[str, str]:
+    """The state of the workflow of each delivery that has one."""
+    states: dict[str, str] = {}
+    for first in range(0, len(delivery_ids), 500):
+        names = {_workflow(delivery_id): delivery_id for delivery_id in delivery_ids[first : first + 500]}
+        found = DBOS.list_workflows(workflow_ids=list(names), load_input=False, load_output=False)
+        states |= {names[flow.workflow_id]: flow.status for flow in found}
+    return states
 
 
 def _queue(source: str) -> str:
@@ -397,8 +449,8 @@ def _locate(delivery_id: str) -> dict[str, Any]:
 
 
 @DBOS.step(name="warm-up")
-def _warm_up(delivery_id: str, source: str, first: bool) -> None:
-    _deliveries().warm_up(delivery_id, source, first=first)
+def _warm_up(delivery_id: str, source: str, first: bool) -> str | None:
+    return _deliveries().warm_up(delivery_id, source, first=first)
 
 
 @DBOS.step(name="transfer")
@@ -407,8 +459,8 @@ def _transfer_step(delivery_id: str, source: str) -> dict[str, Any]:
 
 
 @DBOS.step(name="settle")
-def _settle(delivery_id: str, stored: dict[str, Any]) -> None:
-    _deliveries().settle(delivery_id, stored)
+def _settle(delivery_id: str, stored: dict[str, Any]) -> str | None:
+    return _deliveries().settle(delivery_id, stored)
 
 
 @DBOS.step(name="postpone")
@@ -440,21 +492,24 @@ def _deliver(delivery_id: str) -> None:
         place = _locate(delivery_id)
         if place.get("ended"):
             return
+        reason = place["reason"]
         if place["cold"] and polls < COLD_POLLS:
-            _warm_up(delivery_id, place["cold"], polls == 0)
-            polls += 1
-            DBOS.sleep(COLD_POLL_SECONDS)
-            continue
-        reason = place["reason"] or "it stayed cold for three days" if place["cold"] else place["reason"]
+            refused = _warm_up(delivery_id, place["cold"], polls == 0)
+            if refused is None:
+                polls += 1
+                DBOS.sleep(COLD_POLL_SECONDS)
+                continue
+            reason = refused
+        elif place["cold"]:
+            reason = "it stayed cold for three days"
         for source in place["sources"]:
             handle = DBOS.enqueue_workflow(_queue(source), _transfer, delivery_id, source)
             stored = handle.get_result(polling_interval_sec=POLL_SECONDS)
             if stored.get("ended"):
                 return
-            if "key" in stored:
-                _settle(delivery_id, stored)
+            reason = _settle(delivery_id, stored) if "key" in stored else stored["reason"]
+            if reason is None:
                 return
-            reason = stored["reason"]
         seconds = _wait(attempt)
         if seconds is None:
             _fail(delivery_id, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from extenso_nb.errors import DataDirectoryReadOnly, GatewayStartFailed
-from extenso_nb.gateway.serve import LOCK, read_card
+from extenso_nb.gateway.serve import CARD, LOCK, absolute_source, read_card
 
 __all__ = ["IDLE_SECONDS", "Found", "default_data_dir", "find", "find_or_start"]
 
@@ -76,11 +77,14 @@ def _held(data_dir: Path) -> bool:
         return False
     lock = FileLock(data_dir / LOCK, mode=0o600)
     try:
-        lock.acquire(timeout=0)
+        # Others that only look hold it for a moment, too, and beside a killed gateway's card they would pass for it.
+        lock.acquire(timeout=0.05, poll_interval=0.01)
     except Timeout:
         return True
     except OSError as error:
         raise DataDirectoryReadOnly(f"{data_dir} cannot be used: {error.strerror or error}.") from error
+    with contextlib.suppress(OSError):
+        (data_dir / CARD).unlink(missing_ok=True)  # that of a gateway that was killed
     lock.release()
     return False
 
@@ -144,11 +148,20 @@ def _start(data_dir: Path, sources: tuple[str, ...], idle_seconds: float) -> sub
         str(idle_seconds),
     ]
     for source in sources:
-        command += ["--source", source]
+        command += ["--source", absolute_source(source)]
+    # A key in the environment is for another gateway, the one at EXTENSO_URL: here it would make another owner, who
+    # finds none of the orders.
+    environment = {name: value for name, value in os.environ.items() if name != "EXTENSO_API_KEY"}
     try:
         # A session of its own: Ctrl-C in the terminal and the end of the kernel do not reach it.
         return subprocess.Popen(  # noqa: S603 - our own command, no shell
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            close_fds=True,
+            env=environment,
         )
     finally:
         os.close(log)

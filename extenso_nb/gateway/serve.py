@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import logging
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from extenso_nb._version import __version__
 from extenso_nb.errors import DataDirectoryInUse, DataDirectoryReadOnly, InvalidRequest, PortInUse
 from extenso_nb.gateway.sources import Source
 
-__all__ = ["CARD", "LOCK", "Settings", "open_source", "read_card", "serve"]
+__all__ = ["CARD", "LOCK", "Settings", "absolute_source", "open_source", "open_sources", "read_card", "serve"]
 
 CARD = "gateway.json"
 """The 0600 file in the data directory that says where the gateway listens and which API key is the owner's."""
@@ -52,12 +53,44 @@ class Settings:
     """How deliveries are tried again."""
 
 
-def open_source(text: str, *, cache_dir: Path | None = None) -> Source:
-    """A source from its name in the settings. Raises InvalidRequest, SourceUnavailable."""
+def open_sources(texts: Sequence[str], *, cache_dir: Path | None = None) -> list[Source]:
+    """Several sources; folders that were given no name are `folder`, `folder-2` ... Raises as `open_source` does."""
+    opened: dict[str, Source] = {}
+    for text in texts:
+        free = next(name for name in _folder_names() if name not in opened)
+        source = open_source(text, cache_dir=cache_dir, unnamed=free)
+        if source.name in opened:
+            raise InvalidRequest(
+                f"Two sources are named {source.name}.", hint="Name them apart: a=folder:/x b=folder:/y"
+            )
+        opened[source.name] = source
+    return list(opened.values())
+
+
+def _folder_names() -> Iterator[str]:
+    yield "folder"
+    yield from (f"folder-{number}" for number in itertools.count(2))
+
+
+def _parted(text: str) -> tuple[str, str, str]:
+    """Name (or nothing), kind and place of a source."""
     name, sign, rest = text.partition("=")
-    spec = rest if sign and ":" not in name else text
-    given = name if sign and ":" not in name else None
+    given, spec = (name, rest) if sign and ":" not in name else ("", text)
     kind, _, place = spec.partition(":")
+    return given, kind, place
+
+
+def absolute_source(text: str) -> str:
+    """A source with its folder in full: a relative one is another folder to each process."""
+    given, kind, place = _parted(text)
+    if kind != "folder" or not place:
+        return text
+    return f"{given}{'=' if given else ''}folder:{Path(place).expanduser().absolute()}"
+
+
+def open_source(text: str, *, cache_dir: Path | None = None, unnamed: str = "folder") -> Source:
+    """A source from its name in the settings. Raises InvalidRequest, SourceUnavailable."""
+    given, kind, place = _parted(text)
     if kind == "sample" and not place:
         from extenso_nb.gateway.sources.sample import SampleSource
 
@@ -65,7 +98,7 @@ def open_source(text: str, *, cache_dir: Path | None = None) -> Source:
     if kind == "folder" and place:
         from extenso_nb.gateway.sources.folder import FolderSource
 
-        return FolderSource(Path(place).expanduser(), name=given or "folder")
+        return FolderSource(Path(place).expanduser(), name=given or unnamed)
     raise InvalidRequest(f"{text!r} is not a source.", hint="Name one as `sample` or `folder:/path/to/products`.")
 
 
@@ -162,7 +195,7 @@ def serve(settings: Settings, *, announce: bool = True) -> None:
         card = settings.data_dir / CARD
         card.unlink(missing_ok=True)
         with _bound(settings.host, settings.port) as listening:
-            sources = [open_source(text, cache_dir=settings.cache_dir) for text in settings.sources]
+            sources = open_sources(settings.sources, cache_dir=settings.cache_dir)
             try:
                 _run(settings, sources, listening, card, announce=announce)
             finally:
@@ -177,16 +210,16 @@ def _run(settings: Settings, sources: list[Source], listening: socket.socket, ca
     from extenso_nb.gateway.catalogue import Catalogue
     from extenso_nb.gateway.deliveries import Deliveries
     from extenso_nb.gateway.service import Service
-    from extenso_nb.gateway.store import Store
+    from extenso_nb.gateway.store import Store, sqlite_url
     from extenso_nb.storage import FolderStorage
 
     folder = settings.data_dir.resolve()
-    store = Store(f"sqlite:///{folder / 'gateway.db'}")
+    store = Store(sqlite_url(folder / "gateway.db"))
     key = _owner_key(settings)
     store.add_account("owner", key=key, role="operator")
     storage = FolderStorage(folder / "storage")
     catalogue = Catalogue(sources)
-    database = f"sqlite:///{folder / 'workflows.db'}"
+    database = sqlite_url(folder / "workflows.db")
     deliveries = Deliveries(store, storage, catalogue, database_url=database, schedule=settings.schedule)
     idle = _Idle()
     app = create_app(
@@ -195,11 +228,11 @@ def _run(settings: Settings, sources: list[Source], listening: socket.socket, ca
     deliveries.start()
     try:
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
-        server = uvicorn.Server(config)
+        server = _server(config, card)
         host, port = listening.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         told = {"url": url, "api_key": key, "pid": os.getpid(), "version": __version__, "storage": str(storage.folder)}
-        told["sources"] = list(settings.sources)
+        told["sources"] = [absolute_source(text) for text in settings.sources]
         write_private(card, json.dumps(told).encode())
         if announce:
             print(
@@ -214,11 +247,25 @@ def _run(settings: Settings, sources: list[Source], listening: socket.socket, ca
         store.close()
 
 
+def _server(config: Any, card: Path) -> Any:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Before the socket is closed: who is refused looks for the card, and must not find this gateway again.
+            card.unlink(missing_ok=True)
+            await super().shutdown(sockets)
+
+    return Server(config)
+
+
 def _end_when_idle(server: Any, store: Any, idle: _Idle, seconds: float) -> None:
     def watch() -> None:
         while not server.should_exit:
             time.sleep(min(seconds / 4, 5.0))
-            if idle.seconds() >= seconds and not store.open_deliveries():
+            if server.server_state.tasks:
+                idle.touch()  # a long answer, such as a download, is no idleness
+            elif idle.seconds() >= seconds and not store.open_deliveries():
                 _log.info("idle for %.0f s: ending", seconds)
                 server.should_exit = True
 

@@ -139,8 +139,7 @@ class Service:
         ]
         order, fresh = self.store.add_order(account, new, idempotency_key=idempotency_key, body_hash=body_hash)
         if fresh:
-            for position in range(1, len(new) + 1):
-                self.deliveries.submit(f"{order.id}-{position}")
+            self.deliveries.begin()
         return order, fresh
 
     def cancel(self, account: str, order_id: int) -> Order:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,7 +32,7 @@ from extenso_nb.models import (
     TrailEntry,
 )
 
-__all__ = ["DEFAULT_QUOTA", "NewDelivery", "Store", "order_status"]
+__all__ = ["DEFAULT_QUOTA", "NewDelivery", "Store", "order_status", "sqlite_url"]
 
 DEFAULT_QUOTA = 10_000_000_000
 """Bytes of free storage of an account."""
@@ -107,6 +108,11 @@ class NewDelivery:
 
 def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file, whatever stands in its path: plainly pasted together, `?` ends it and `%2F` is a slash."""
+    return sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 def order_status(counts: Mapping[str, int]) -> OrderStatus:

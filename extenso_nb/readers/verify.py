@@ -1,0 +1,48 @@
+"""Whether the bytes of a product hold together: each member of a zip by its CRC, a netCDF file by its structure."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+from extenso_nb.errors import DamagedProduct
+
+__all__ = ["verify"]
+
+
+def verify(path: Path) -> None:
+    """Read a product through and look whether it is whole.
+
+    A zip is read to its end and every member compared with its CRC-32; a netCDF-4 file is opened, which fails when it is
+    shorter than its own header says. Files of other kinds have nothing to compare with, and pass.
+
+    Raises
+    ------
+    DamagedProduct
+        Cut short, altered, or not what its name says.
+    """
+    if path.suffix == ".zip":
+        _verify_zip(path)
+    elif path.suffix == ".nc":
+        _verify_netcdf(path)
+
+
+def _verify_zip(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+    # zlib.error: a member that does not inflate; RuntimeError: one that is encrypted.
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DamagedProduct(f"{path.name} is not a whole zip: {error}") from error
+    if bad is not None:
+        raise DamagedProduct(f"{path.name} is damaged: the CRC of {bad} is wrong.")
+
+
+def _verify_netcdf(path: Path) -> None:
+    import h5py
+
+    try:
+        h5py.File(path, "r").close()
+    except OSError as error:
+        raise DamagedProduct(f"{path.name} is not a whole netCDF-4 file: {error}") from error
