@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -249,7 +250,10 @@ def _serve(options: argparse.Namespace) -> None:
         idle_seconds=options.idle,
         api_key=os.environ.get("EXTENSO_API_KEY") or None,
     )
-    serve(settings)
+    # uvicorn ends on SIGTERM and then sends it once more, which would kill the process before it has tidied up.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):
+        serve(settings)
     # Transfers under way would hold the process until they are done. They need no end of their own: the next gateway
     # takes them up, just as after a crash.
     sys.stdout.flush()
@@ -275,6 +279,7 @@ def _demo(options: argparse.Namespace) -> None:
     from extenso_nb import demo
     from extenso_nb.session import connect
 
+    print("starting the gateway of this machine; the first start draws the sample archive (some 20 s)", flush=True)
     # Always the sample archive: a gateway that happens to be configured is not a place for a demonstration.
     folder = os.environ.get("EXTENSO_DATA_DIR")
     with connect(sources="sample", data_dir=folder or _own_data_dir()) as eo:

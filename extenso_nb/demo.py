@@ -38,11 +38,12 @@ class Report:
     seconds: dict[str, float]
 
 
-def run(eo: Session, out: Path, *, say: Callable[[str], None] = print) -> Report:
+def run(eo: Session, out: Path, *, say: Callable[[str], None] | None = None) -> Report:
     """Search, estimate, order, wait and open over the sample archive; leaves `demo.png` and `demo.html` in `out`."""
     from extenso_nb.gateway.sources.sample.world import AREAS
 
     out.mkdir(parents=True, exist_ok=True)
+    say = say or _say
     seconds: dict[str, float] = {}
 
     def timed(name: str, since: float) -> None:
@@ -76,15 +77,16 @@ def run(eo: Session, out: Path, *, say: Callable[[str], None] = print) -> Report
     return Report(scenes, estimate, order, tree, picture, page, seconds)
 
 
-def _draw(tree: DataTree, picture: Path) -> None:
-    import matplotlib as mpl
+def _say(line: str) -> None:
+    print(line, flush=True)  # in step with the progress, which goes to standard error
 
+
+def _draw(tree: DataTree, picture: Path) -> None:
     from extenso_nb import plot
 
-    with mpl.rc_context({"savefig.bbox": "tight"}):
-        figure = plot.rgb(tree).get_figure(root=True)
-        assert figure is not None
-        figure.savefig(picture, dpi=130)
+    figure = plot.rgb(tree).get_figure(root=True)
+    assert figure is not None
+    figure.savefig(picture, dpi=130, bbox_inches="tight")
 
 
 def _page(

@@ -32,6 +32,8 @@ _PLAIN = "#2a9d7f"
 
 BRIGHT = 0.3
 """Reflectance above the darkest that is shown as white: bright soil reaches it, cloud and snow go beyond."""
+_NO_REFLECTANCE = 10.0
+"""Spans from here on are of digital numbers (opened with scaled=False), of which 0.3 is nothing."""
 
 
 def cloud_colour(cloud: float | None) -> str:
@@ -113,8 +115,10 @@ def footprints(result: SearchResult | GeoDataFrame, *, aoi: Any = None, ax: Axes
     order = sorted(range(len(shapes)), key=lambda at: -shapes.iloc[at].area)
     for at in order:
         _outline(ax, shapes.iloc[at], face=cloud_colour(clouds[at]), edge="#1b2a38", alpha=0.55)
+        _mark_speck(ax, shapes.iloc[at], view, face=cloud_colour(clouds[at]), edge="#1b2a38", size=5)
     if outline is not None:
         _outline(ax, outline, face="none", edge="#c2410c", alpha=1.0, dashed=True)
+        _mark_speck(ax, outline, view, face="none", edge="#c2410c", size=10)
     missing = len(frame) - len(shapes)
     ax.set_title(
         f"{len(shapes)} footprint{'s' * (len(shapes) != 1)}" + (f", {missing} without" if missing else ""), fontsize=10
@@ -184,6 +188,24 @@ def _outline(ax: Axes, shape: Any, *, face: str, edge: str, alpha: float, dashed
             ax.plot(points[:, 0], points[:, 1], "o-", color=edge, markersize=4, linewidth=0.8)
 
 
+def _mark_speck(
+    ax: Axes, shape: Any, view: tuple[float, float, float, float], *, face: str, edge: str, size: float
+) -> None:
+    """A ring around what is too small to be seen on this map: a scene of 5 km, say, on a map of Europe."""
+    west, south, east, north = shape.bounds
+    if max(east - west, north - south) < 0.012 * max(view[2] - view[0], view[3] - view[1]):
+        ax.plot(
+            (west + east) / 2,
+            (south + north) / 2,
+            "o",
+            markersize=size,
+            markerfacecolor=face,
+            markeredgecolor=edge,
+            markeredgewidth=0.8,
+            zorder=2.6,
+        )
+
+
 def _cloud_key(ax: Axes, clouds: Sequence[float | None]) -> None:
     """A key with numbers, when any footprint has a cloud figure."""
     from matplotlib.patches import Patch
@@ -193,14 +215,17 @@ def _cloud_key(ax: Axes, clouds: Sequence[float | None]) -> None:
         Patch(facecolor=cloud_colour(step), edgecolor="#1b2a38", label=f"{step} %") for step in (0, 25, 50, 75, 100)
     ]
     if known:
-        ax.legend(handles=keys, title="cloud", fontsize=7, title_fontsize=7, loc="lower left", framealpha=0.9)
+        # Beside the map: on it, it would cover footprints.
+        ax.legend(
+            handles=keys, title="cloud", fontsize=7, title_fontsize=7, loc="lower left", bbox_to_anchor=(1.01, 0.0)
+        )
 
 
 # --- quicklooks ------------------------------------------------------------------------------------------------------
 def quicklooks(
     pictures: SearchResult | Mapping[str, bytes] | Iterable[tuple[str, bytes]], *, columns: int = 4, limit: int = 24
 ) -> Figure:
-    """A sheet of pictures with their names below.
+    """A sheet of pictures with their names above.
 
     Parameters
     ----------
@@ -276,8 +301,8 @@ def rgb(
     A value :math:`\rho` of band :math:`b` is shown as :math:`((\rho - lo_b) / span)^{1/\gamma}`, cut to 0..1. `lo` is the
     lower percentile of each band by itself for level 1C, which takes the blue haze off (dark-object subtraction, Chavez
     1988), and the lowest of the three for level 2A, which has none; `span` is the largest distance of a band's two
-    percentiles, the same for the three bands, so that colours keep their balance. It is at most 0.3, for cloud is brighter
-    than that and would leave the ground in the dark. Missing values are transparent.
+    percentiles, the same for the three bands, so that colours keep their balance. Of reflectance it is at most 0.3, for cloud
+    is brighter than that and would leave the ground in the dark. Missing values are transparent.
 
     Parameters
     ----------
@@ -371,7 +396,7 @@ def _stretched(
     if limits is None and not haze:
         low = np.full(3, np.min(low))
     span = max(float(np.max(np.subtract(high, low))), 1e-6)
-    if limits is None:
+    if limits is None and span < _NO_REFLECTANCE:
         span = min(span, BRIGHT)
     shown = np.clip((np.where(valid[..., None], cube, low) - low) / span, 0, 1) ** (1 / gamma)
     return np.concatenate([shown, valid[..., None]], axis=-1).astype("float32")

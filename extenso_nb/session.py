@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from extenso_nb.client import AsyncClient, Client
-from extenso_nb.errors import AccessError, InputError, NotDelivered
+from extenso_nb.errors import AccessError, InputError, NotDelivered, ReaderError
 from extenso_nb.models import Delivery, Order
 
 if TYPE_CHECKING:
@@ -83,8 +84,17 @@ class Session(Client):
         """
         from extenso_nb.readers import open_product
 
-        paths = [self.local_path(delivery, progress=progress) for delivery in self._ready(order)]
-        return [open_product(path, masked=masked, scaled=scaled, chunks=chunks) for path in paths]
+        trees, ready = [], self._ready(order)
+        for delivery in ready:
+            path = self.local_path(delivery, progress=progress)
+            try:
+                trees.append(open_product(path, masked=masked, scaled=scaled, chunks=chunks))
+            except ReaderError as error:
+                if len(ready) > 1:
+                    others = ", ".join(repr(other.id) for other in ready if other.id != delivery.id)
+                    error.hint += f" The other deliveries of the order open one by one: open({others})."
+                raise
+        return trees
 
     def local_path(self, delivery: Delivery | str, *, progress: Listener | bool | None = None) -> Path:
         """A path on this machine of a delivered product; fetched into the cache when the gateway is elsewhere."""
@@ -93,7 +103,8 @@ class Session(Client):
             here = self._storage / current.key
             if here.is_file():
                 return here
-        folder = _cache() / (urlsplit(self.url).hostname or "gateway") / str(current.order_id)
+        # Port and all: two gateways of one host number their orders alike.
+        folder = _cache() / re.sub(r"[^A-Za-z0-9.-]+", "-", urlsplit(self.url).netloc) / str(current.order_id)
         folder.mkdir(parents=True, exist_ok=True)
         return self.download(current, folder, progress=progress)[0]
 
@@ -151,6 +162,10 @@ def connect(
     if not embedded:
         url, api_key = _named(url, api_key)
     if url is not None:
+        if not url.startswith(("http://", "https://")):
+            raise InputError(
+                f"{url!r} is not the address of a gateway.", hint=f"Write it with its scheme: https://{url}"
+            )
         if not api_key:
             raise AccessError(f"No API key for {_plain(url)}.", hint="Give api_key=, or set EXTENSO_API_KEY.")
         session = Session(url, api_key=api_key)
@@ -165,9 +180,10 @@ def connect(
 
 def _embedded(sources: tuple[str, ...] | list[str] | None, data_dir: str | Path | None) -> Session:
     from extenso_nb.gateway.embed import find_or_start
+    from extenso_nb.gateway.serve import absolute_source
 
     folder = None if data_dir is None else Path(data_dir).expanduser()
-    wanted = None if sources is None else tuple(sources)
+    wanted = None if sources is None else tuple(absolute_source(source) for source in sources)
 
     def found() -> Found:
         return find_or_start(folder, sources=wanted)
@@ -190,9 +206,11 @@ def _named(url: str | None, api_key: str | None) -> tuple[str | None, str | None
     """Address and key from the arguments, the environment, the settings file; in this order."""
     filed = {} if url else _settings_file()
     address = url or os.environ.get("EXTENSO_URL") or filed.get("url")
-    # A key must not travel to an address that it was not given for: the file's key goes only with the file's address.
+    # A key must not travel to an address that it was not given for: the file's goes with the file's address only, that
+    # of the environment not past EXTENSO_URL.
     own = filed.get("api_key") if address and address == filed.get("url") else None
-    return address, api_key or os.environ.get("EXTENSO_API_KEY") or own
+    elsewhere = os.environ.get("EXTENSO_URL") not in {None, "", address}
+    return address, api_key or (None if elsewhere else os.environ.get("EXTENSO_API_KEY")) or own
 
 
 def _settings_file() -> dict[str, str]:

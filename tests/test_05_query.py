@@ -648,6 +648,8 @@ def test_the_laws_of_logic(left: query.Node, right: query.Node, item: Product) -
         ({"platform": ["S1", "Sentinel-3B"]}, 'platformname:"Sentinel-1" OR platformserialidentifier:"Sentinel-3B"'),
         ({"product_type": ["GRD", "SLC"], "orbit_direction": "asc"},
          '(producttype:"GRD" OR producttype:"SLC") AND orbitdirection:"ASCENDING"'),
+        ({"product_type": ["L2A", "l1c", "S2MSI2A"]},
+         'producttype:"S2MSI2A" OR producttype:"S2MSI1C" OR producttype:"S2MSI2A"'),
         ({"processing_level": "l2a"}, 'processinglevel:"Level-2A"'),
         ({"polarisation": "VV+VH"}, 'polarisationmode:"VV" AND polarisationmode:"VH"'),
         ({"tile": ["T31TCJ", "32T*"]}, 'tileid:"31TCJ" OR tileid:32T*'),
@@ -730,7 +732,7 @@ def test_nonsense_is_refused(arguments: dict[str, Any]) -> None:
 @settings(max_examples=300)
 @given(st.text(min_size=1, max_size=40).filter(lambda text: bool(text.strip())))
 def test_any_text_means_itself(text: str) -> None:
-    assert parse(build(product_type=text)) == Query(Field("producttype", Phrase(text)))
+    assert parse(build(sensor_mode=text)) == Query(Field("sensoroperationalmode", Phrase(text)))
     assert parse(build(gmlfootprint=[text, text])).tree == Or((Field("gmlfootprint", Phrase(text)),) * 2)
     found = parse(build(title=text)).tree
     assert isinstance(found, Field)

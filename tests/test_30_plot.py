@@ -137,6 +137,18 @@ def test_the_area_of_interest_is_in_view_and_a_bad_one_is_refused() -> None:
         plot.footprints(found, aoi="POLYGON ((0 0, 1 1")
 
 
+def test_footprints_too_small_to_see_are_marked_and_the_key_covers_none() -> None:
+    """Scenes of 5 km on a map of half Europe were less than a pixel, and the key lay on those in its corner."""
+    boxes = [(1.36, 43.39, 1.44, 43.45), (13.6, 68.2, 13.8, 68.25)]
+    ax = plot.footprints(result(*(product(str(box[0]), box, 0.0) for box in boxes)), aoi=boxes[0])
+    for west, south, east, north in boxes:
+        shown = at(ax, (west + east) / 2, (south + north) / 2)
+        assert shown[2] > shown[0] + 60, "clear is blue"
+    key = ax.get_legend().get_window_extent()
+    assert key.x0 >= ax.get_window_extent().x1
+    assert len(plot.footprints(result(product("large", (0.0, 40.0, 9.0, 45.0), 0.0))).lines) == 0
+
+
 def test_plots_leave_pyplot_alone() -> None:
     import sys
 
@@ -234,6 +246,14 @@ def test_cloud_does_not_leave_the_ground_in_the_dark() -> None:
     clouded = plot.rgb(scene, percent=(0, 100), gamma=1.0).images[0].get_array().data
     assert clouded[:, :10, :3].min() == 1.0
     assert clouded[:, 20:, :3].mean() >= 0.4 * before[:, 20:, :3].mean()
+
+
+def test_digital_numbers_look_like_the_reflectance_they_stand_for() -> None:
+    """The cap of 0.3 left nothing but black and white of a product opened with scaled=False."""
+    scene = tree(hole=False)
+    stored = scene.map_over_datasets(lambda dataset: dataset * 10_000 + 1000)
+    shown, raw = (plot.rgb(one, percent=(0, 100)).images[0].get_array().data for one in (scene, stored))
+    np.testing.assert_allclose(raw, shown, atol=1e-4)
 
 
 def test_rgb_thins_out_a_large_scene_before_reading() -> None:

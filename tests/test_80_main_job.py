@@ -172,3 +172,25 @@ def test_opening_what_is_not_there_says_so(eo: Session) -> None:
 def test_the_session_overrides_nothing_of_the_client_by_accident() -> None:
     inherited = set(dir(Client))
     assert {name for name in vars(Session) if name in inherited and not name.startswith("__")} == set()
+
+
+def test_a_cloud_limit_where_there_is_no_cloud_figure_is_refused(eo: Session) -> None:
+    with pytest.raises(errors.InputError, match="no cloud figure"):
+        eo.search("S1", cloud_cover=30)
+    assert eo.search("S2", cloud_cover=30).total > 0
+
+
+def test_an_order_of_several_missions_says_what_opens(eo: Session) -> None:
+    lan = eo.search("S3", product_type="SR_2_LAN___").ids[0]
+    order = eo.wait(eo.order([L1C, lan]), progress=False)
+    with pytest.raises(errors.UnsupportedProduct) as caught:
+        eo.open(order)
+    assert f"open('{order.id}-1')" in caught.value.hint
+    assert len(eo.open(f"{order.id}-1")) == 1
+    eo.delete(order)
+
+
+def test_an_address_without_a_scheme_is_said() -> None:
+    with pytest.raises(errors.InputError, match=r"example\.org") as caught:
+        connect("example.org", api_key="k")
+    assert "https://example.org" in caught.value.hint

@@ -117,7 +117,8 @@ relative_orbit, polarisation, sensor_mode, tile, timeliness, identifier, **keywo
             No source answers; this is not "nothing found".
         """
         named = _named(locals())
-        collection, q = _collection(collection), _query(q, named)
+        collection = _collection(collection)
+        q = _query(collection, q, named)
         products, total = yield from self._pages(Product, "search", collection, q, limit, orderby)
         return self._result(products, total, collection, q)
 
@@ -148,7 +149,8 @@ relative_orbit, polarisation, sensor_mode, tile, timeliness, identifier, **keywo
     ) -> Steps[list[str]]:
         """Identifiers of the products that `search` with the same arguments would find."""
         named = _named(locals())
-        collection, q = _collection(collection), _query(q, named)
+        collection = _collection(collection)
+        q = _query(collection, q, named)
         found, _ = yield from self._pages(str, "search_ids", collection, q, limit, orderby)
         return found
 
@@ -483,14 +485,21 @@ def _named(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in (named | arguments["keywords"]).items() if value is not None}
 
 
+_CLOUDLESS = {"S1", "S5P"}
+"""Collections of which the catalogues have no cloud figure."""
+
+
 def _collection(text: str) -> str:
     from extenso_nb import products
 
     return products.collection(text)
 
 
-def _query(q: str | None, named: dict[str, Any]) -> str:
+def _query(collection: str, q: str | None, named: dict[str, Any]) -> str:
     """The text of `q`, and'ed with the keyword arguments."""
+    if "cloud_cover" in named and collection in _CLOUDLESS:
+        # It would match nothing, and that would look like an answer.
+        raise InputError(f"{collection} products have no cloud figure.", hint="Leave cloud_cover out.")
     from extenso_nb import query
 
     own = (q or "").strip()

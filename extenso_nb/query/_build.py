@@ -25,6 +25,8 @@ _PLATFORM = re.compile(
 )
 _TILE = re.compile(r"T?([0-9*?]{1,2}[A-Za-z*?]{1,3})", re.ASCII)
 _LEVELS = {"L1C": "Level-1C", "L2A": "Level-2A"}
+_TYPES = {"L1C": "S2MSI1C", "L2A": "S2MSI2A"}
+"""What everybody calls the products of Sentinel-2, `SearchResult` included -> their `producttype`."""
 _DIRECTIONS = {"ASC": "ASCENDING", "ASCENDING": "ASCENDING", "DESC": "DESCENDING", "DESCENDING": "DESCENDING"}
 _POLARISATIONS = ("HH", "HV", "VH", "VV")
 _WILD = {"identifier", "title", "id", "filename", "tileid", "uuid"}
@@ -165,6 +167,10 @@ def _level(text: str) -> str:
     return _LEVELS.get(text.strip().upper(), text)
 
 
+def _type(text: str) -> str:
+    return _TYPES.get(text.strip().upper(), text)
+
+
 def _direction(value: Any) -> Node:
     def known(text: str) -> str:
         direction = _DIRECTIONS.get(text.strip().upper())
@@ -294,7 +300,7 @@ def build(
     cloud_cover
         Highest percentage, or ``(lowest, highest)``.
     product_type, processing_level, sensor_mode, timeliness
-        In the words of the mission: ``GRD``, ``S2MSI2A``, ``L1C`` ...
+        In the words of the mission: ``GRD``, ``S2MSI2A`` (or ``L2A``), ``L1C`` ...
     platform
         ``Sentinel-2``, ``Sentinel-2A``, ``S2A``, ``S5P``.
     orbit_direction
@@ -325,7 +331,7 @@ def build(
     arguments: list[tuple[Any, Callable[[Any], Node]]] = [
         (identifier, lambda value: _texts("identifier", "identifier", value, _identifier)),
         (platform, _platform),
-        (product_type, lambda value: _texts("producttype", "product_type", value)),
+        (product_type, lambda value: _texts("producttype", "product_type", value, _type)),
         (processing_level, lambda value: _texts("processinglevel", "processing_level", value, _level)),
         (datetime, _sensing),
         (cloud_cover, _cloud),

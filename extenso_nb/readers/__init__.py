@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["band", "open_product"]
 
-_OTHERS = {
-    "S1": ("Sentinel-1", "Open a measurement TIFF of it with rioxarray; that gives uncalibrated numbers."),
-    "S3": ("Sentinel-3", "Open a netCDF file of it with xarray.open_dataset."),
-    "S5P": ("Sentinel-5P", "Open it with xarray.open_datatree(path); filter qa_value yourself."),
-}
+_OTHERS = {"S1": "Sentinel-1", "S3": "Sentinel-3", "S5P": "Sentinel-5P"}
 
 
 def open_product(
@@ -74,12 +70,23 @@ def open_product(
 
         return open_sentinel2(container, masked=masked, scaled=scaled, chunks=chunks)
     if collection in _OTHERS:
-        mission, instead = _OTHERS[collection]
         raise UnsupportedProduct(
-            f"{container.product_id} is a {mission} product; this release reads Sentinel-2 L1C and L2A only.",
-            hint=instead,
+            f"{container.product_id} is a {_OTHERS[collection]} product; this release reads Sentinel-2 L1C and L2A only.",
+            hint=_instead(container, collection),
         )
     raise UnsupportedProduct(f"{container.uri} is not known as a Sentinel product by its name or its files.")
+
+
+def _instead(container: Container, collection: str) -> str:
+    """What to type meanwhile, with the path in it: a product in the storage of a gateway has one that nobody knows."""
+    if collection == "S5P":
+        return f'Open it with xarray.open_datatree("{container.uri}"); filter qa_value yourself.'
+    if collection == "S3":
+        return f"Unzip {container.uri} and open a netCDF file of it with xarray.open_dataset."
+    images = [name for name in container.find("measurement/*.tif*") if not container.is_empty(name)]
+    if not images:
+        return "Open a measurement TIFF of it with rioxarray; that gives an xarray of uncalibrated numbers."
+    return f'rioxarray.open_rasterio("{container.gdal_path(images[0])}") gives an xarray of uncalibrated numbers.'
 
 
 def _collection(container: Container) -> str | None:

@@ -35,12 +35,7 @@ class ExtensoBackend(BackendEntrypoint):
         groups = self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, masked=masked, scaled=scaled)
         wanted = "/" + (group or "").strip("/")
         if wanted == "/" or wanted not in groups:
-            there = [name.lstrip("/") for name, dataset in groups.items() if dataset.data_vars]
-            raise InputError(
-                f"{filename_or_obj} has no group {group!r}.",
-                hint=f"Pass group= one of {', '.join(there)}.",
-                groups=there,
-            )
+            raise _no_group(filename_or_obj, group, [name for name, dataset in groups.items() if dataset.data_vars])
         return groups[wanted]
 
     def open_groups_as_dict(  # type: ignore[override]
@@ -48,13 +43,18 @@ class ExtensoBackend(BackendEntrypoint):
         filename_or_obj: str | os.PathLike[str],
         *,
         drop_variables: str | Iterable[str] | None = None,
+        group: str | None = None,
         masked: bool = True,
         scaled: bool = True,
     ) -> dict[str, xr.Dataset]:
-        """All groups by path."""
+        """All groups by path, or those from `group` down. Raises InputError for an unknown group."""
         tree = open_product(filename_or_obj, masked=masked, scaled=scaled, chunks=None)
         dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
-        return {node.path: node.to_dataset().drop_vars(dropped, errors="ignore") for node in tree.subtree}
+        top = "/" + (group or "").strip("/")
+        if top not in tree.groups:
+            raise _no_group(filename_or_obj, group, tree.groups[1:])
+        found = {node.path: node.to_dataset().drop_vars(dropped, errors="ignore") for node in tree[top].subtree}
+        return found if top == "/" else {path.removeprefix(top) or "/": dataset for path, dataset in found.items()}
 
     def open_datatree(  # type: ignore[override]
         self, filename_or_obj: str | os.PathLike[str], **options: Any
@@ -72,3 +72,8 @@ class ExtensoBackend(BackendEntrypoint):
             return products.parse(products.strip(os.fspath(filename_or_obj))).product_type in {"S2MSI1C", "S2MSI2A"}
         except ProductIdError:
             return False
+
+
+def _no_group(source: str | os.PathLike[str], group: str | None, there: Iterable[str]) -> InputError:
+    names = [name.lstrip("/") for name in there]
+    return InputError(f"{source} has no group {group!r}.", hint=f"Pass group= one of {', '.join(names)}.", groups=names)

@@ -277,7 +277,7 @@ def _variable(wanted: _Wanted, name: str, image: Image) -> xr.Variable:
 
 
 def _encoding(image: Image, packing: Packing | None, wanted: _Wanted) -> dict[str, Any]:
-    """How the file packs the values, so that writing netCDF packs them again; and how they are read."""
+    """How the file packs the values, and how they are read."""
     encoding: dict[str, Any] = {
         "source": image.source,
         "access": "gdal",
@@ -285,10 +285,14 @@ def _encoding(image: Image, packing: Packing | None, wanted: _Wanted) -> dict[st
         "preferred_chunks": {**({"band": image.bands} if image.bands > 1 else {}), **chunk_sizes(image)},
     }
     if packing is not None and wanted.masked:
-        encoding |= {"dtype": np.dtype(image.dtype), "_FillValue": packing.invalid[0]}
+        # Under a key of its own, where writing does not find it unasked. xr.concat keeps the encoding of its first array:
+        # dates without and with an offset, packed by one offset, come back from netCDF 6.5536 too high or as holes; and
+        # rioxarray writes a group to GeoTIFF unpacked but with the tags of the packing.
+        stored: dict[str, Any] = {"dtype": image.dtype, "_FillValue": packing.invalid[0]}
         if wanted.scaled:
             scale = 1.0 / packing.quantification
-            encoding |= {"scale_factor": scale, "add_offset": packing.offset * scale}
+            stored |= {"scale_factor": scale, "add_offset": packing.offset * scale}
+        encoding |= {"_FillValue": np.float32(np.nan), "packing": stored}
     return encoding
 
 

@@ -359,5 +359,7 @@ async def open_delivery(state: ExplorerState, open_product: Callable[[Delivery],
     if isinstance(tree, (list, tuple)):
         tree = tree[0]
     state.update(opened=delivery_id)
-    state.say("success", f"{row.product_id} is open.", "", "It is in explorer.tree.")
+    # The second way works for whoever has no name for the Explorer: `eo.explorer()` as the last line of a cell.
+    hint = f'It is the .tree of this Explorer; eo.open("{delivery_id}")[0] opens it as well.'
+    state.say("success", f"{row.product_id} is open.", "", hint)
     return tree

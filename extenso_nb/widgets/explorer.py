@@ -77,12 +77,13 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         self._connecting: asyncio.Task[Any] | None = None
         self._runner = Runner()
         self._over = False
-        self.map = MapView(self.state, tiles=tiles)
-        self.form = SearchForm(self.state, search=self.search, cancel=self.cancel)
-        self.results = ResultsView(self.state, more=self.load_more)
-        self.selection = SelectionLine(self.state, estimate=self.estimate, order=self.order)
-        self.board = OrderBoard(self.state, cancel=self.cancel_order, load=self.load)
-        self.message = Message(self.state)
+        with self.state.noted() as self._watches:
+            self.map = MapView(self.state, tiles=tiles)
+            self.form = SearchForm(self.state, search=self.search, cancel=self.cancel)
+            self.results = ResultsView(self.state, more=self.load_more)
+            self.selection = SelectionLine(self.state, estimate=self.estimate, order=self.order)
+            self.board = OrderBoard(self.state, cancel=self.cancel_order, load=self.load)
+            self.message = Message(self.state)
         column = ipywidgets.Layout(flex="1 1 400px", min_width="280px", margin="0 6px 0 0")
         middle = ipywidgets.Box(
             [ipywidgets.VBox([part], layout=column) for part in (self.map, self.results)],
@@ -243,4 +244,23 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         if not self._over:
             self._over = True
             self._runner.close(self._goodbye)
+            for watch in self._watches:
+                self.state.unobserve(*watch)
+            for part in _parts(self):
+                part.close()
         super().close()
+
+
+def _parts(top: ipywidgets.Widget) -> list[ipywidgets.Widget]:
+    """All widgets below one: ipywidgets holds each until it is closed by itself, eighty of them for an Explorer."""
+    found: dict[int, ipywidgets.Widget] = {}
+    left = [top]
+    while left:
+        widget = left.pop()
+        for name in widget.keys:
+            value = getattr(widget, name)
+            for item in value if isinstance(value, (list, tuple)) else (value,):
+                if isinstance(item, ipywidgets.Widget) and item is not top and id(item) not in found:
+                    found[id(item)] = item
+                    left.append(item)
+    return list(found.values())

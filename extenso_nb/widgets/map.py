@@ -42,6 +42,7 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
     def __init__(self, state: ExplorerState, *, height: str = "430px", tiles: bool = True) -> None:
         self._state = state
         self._hover_from_map = False
+        self._small: frozenset[str] = frozenset()
         ground = ipyleaflet.Polygon(
             locations=_land_locations(),
             pane="extenso-land",
@@ -107,6 +108,7 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
         self.footprints.on_hover(guard(state, "Pointing on the map failed.", self._pointed_at))
         self._watch(self._show_area, "aoi")
         self._watch(self._show_products, "products", "selected")
+        self.map.observe(guard(state, "The map could not be drawn.", self._zoomed), "zoom")
         self._watch(self._show_pointed, "hovered")
         state.observe(guard(state, "The map could not be moved.", self._zoom_after_search), "products")
 
@@ -142,9 +144,15 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
 
     def _show_products(self) -> None:
         self.zoom.disabled = not self._state.products
-        self.footprints.data = _collection(self._state.products, frozenset(self._state.selected))
+        self._small = _specks(self._state.products, self.map.zoom)
+        self.footprints.data = _collection(self._state.products, frozenset(self._state.selected), self._small)
         if not any(product.id == self._state.hovered for product in self._state.products):
             self.pointed.locations = []
+
+    def _zoomed(self, _: Any) -> None:
+        """Draw again only when other footprints than before are too small to be seen."""
+        if _specks(self._state.products, self.map.zoom) != self._small:
+            self._show_products()
 
     def _show_pointed(self) -> None:
         product = self._state.product(self._state.hovered)
@@ -245,14 +253,31 @@ def _id_of(event: dict[str, Any]) -> str:
     return str(properties.get("id") or event.get("id") or "")
 
 
-def _collection(products: Iterable[Product], selected: frozenset[str] = frozenset()) -> dict[str, Any]:
+def _specks(products: Iterable[Product], zoom: float) -> frozenset[str]:
+    """Products whose footprint is less than 4 pixels wide and high at this zoom: scenes of 5 km on a map of Europe."""
+    least = 4 * 360 / (256 * 2**zoom)
+    small = set()
+    for product in products:
+        points = list(_points((product.footprint or {}).get("coordinates", ())))
+        xs, ys = [x for x, _ in points], [y for _, y in points]
+        if points and max(max(xs) - min(xs), max(ys) - min(ys)) < least:
+            small.add(product.id)
+    return frozenset(small)
+
+
+def _collection(
+    products: Iterable[Product], selected: frozenset[str] = frozenset(), small: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """Footprints as one FeatureCollection, large ones first, so that small ones stay on top and can be clicked."""
     features = [
         {
             "type": "Feature",
             "id": product.id,
             "geometry": {**product.footprint, "coordinates": _rounded(product.footprint["coordinates"])},
-            "properties": {"id": product.id, "style": _style(product, chosen=product.id in selected)},
+            "properties": {
+                "id": product.id,
+                "style": _style(product, chosen=product.id in selected, small=product.id in small),
+            },
         }
         for product in products
         if product.footprint is not None and "coordinates" in product.footprint
@@ -261,10 +286,11 @@ def _collection(products: Iterable[Product], selected: frozenset[str] = frozense
     return {"type": "FeatureCollection", "features": features}
 
 
-def _style(product: Product, *, chosen: bool) -> dict[str, Any]:
+def _style(product: Product, *, chosen: bool, small: bool) -> dict[str, Any]:
     return {
         "color": _CHOSEN if chosen else _EDGE,
-        "weight": 3.5 if chosen else 1,
+        # Of what is too small to be seen the outline is a dot that can be seen and clicked.
+        "weight": (3.5 if chosen else 1) + (6 if small else 0),
         "fillColor": cloud_colour(product.cloud_cover),
         "fillOpacity": 0.55 if chosen else 0.45,
     }

@@ -11,7 +11,7 @@ from datetime import date
 from functools import wraps
 from typing import Any, ParamSpec
 
-from traitlets import Bool, Dict, Float, HasTraits, Int, List, TraitError, Tuple, Unicode, validate
+from traitlets import All, Bool, Dict, Float, HasTraits, Int, List, TraitError, Tuple, Unicode, validate
 
 from extenso_nb.errors import ExtensoError, InputError
 from extenso_nb.models import DELIVERY_ENDED, Delivery, Estimate, Order, Product
@@ -122,7 +122,24 @@ class ExplorerState(HasTraits):
         self.lock = threading.RLock()
         self.generation = 0
         self._order_attempt: tuple[tuple[str, ...], str] = ((), "")
+        self._noted: list[tuple[Any, ...]] | None = None
         super().__init__(**values)
+
+    # --- who watches ---------------------------------------------------------------------------------------------
+    def observe(self, handler: Any, names: Any = All, type: Any = "change") -> None:  # noqa: A002 - as in traitlets
+        """As of HasTraits; within `noted` also written down."""
+        super().observe(handler, names=names, type=type)
+        if self._noted is not None:
+            self._noted.append((handler, names, type))
+
+    @contextmanager
+    def noted(self) -> Iterator[list[tuple[Any, ...]]]:
+        """The arguments of all `observe` within, for `unobserve`: views that end must not go on drawing."""
+        self._noted = []
+        try:
+            yield self._noted
+        finally:
+            self._noted = None
 
     # --- values that are refused ---------------------------------------------------------------------------------
     @validate("collection")

@@ -14,6 +14,8 @@ from extenso_nb.widgets.state import ExplorerState
 __all__ = ["to_html", "to_svg"]
 
 _ROWS = 50
+_SPECK = 4
+"""Footprints of fewer pixels get a circle around them, or nobody would see them."""
 
 
 def to_html(state: ExplorerState) -> str:
@@ -66,6 +68,10 @@ def to_svg(state: ExplorerState, *, width: int = 640) -> str:
         stroke = 'stroke="#d9480f" stroke-width="2.5"' if chosen else 'stroke="#1b2a38" stroke-width="0.8"'
         style = f'fill="{cloud_colour(product.cloud_cover)}" fill-opacity="0.5" {stroke}'
         paths.append(_path(shape, corner, scale, style, product.id))
+        x0, y0, x1, y1 = shape.bounds
+        if max(x1 - x0, y1 - y0) * scale < _SPECK:
+            x, y = ((x0 + x1) / 2 - west) * scale, (north - (y0 + y1) / 2) * scale
+            paths.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{_SPECK}" {style}/>')
     if aoi is not None:
         dashes = 'fill="none" stroke="#c2410c" stroke-width="1.5" stroke-dasharray="6 4"'
         paths.append(_path(aoi, corner, scale, dashes, "area of interest"))
