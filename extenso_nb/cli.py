@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+from urllib.parse import parse_qsl, urlsplit
 
 from extenso_nb._version import __version__
 from extenso_nb.errors import ExtensoError, InputError
 
 if TYPE_CHECKING:
-    from extenso_nb.models import Delivery, Order
+    from extenso_nb.models import BucketProperties, Delivery, Order
     from extenso_nb.session import Session
 
 __all__ = ["main", "parser"]
@@ -110,6 +111,17 @@ def _add_gateway(commands: Any) -> None:
     serve.add_argument("--data-dir", type=Path, help="tables, storage and lock; by default the user's data directory")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", type=int, default=8065, help="port (default 8065; 0 for any free one)")
+    serve.add_argument(
+        "--storage",
+        metavar="URL",
+        help="free storage in a bucket: s3://BUCKET[/PREFIX]?endpoint=https://HOST[&region=...], with the keys in"
+        " EXTENSO_S3_ACCESS_KEY and EXTENSO_S3_SECRET_KEY; by default a folder in the data directory",
+    )
+    serve.add_argument(
+        "--private-buckets",
+        action=argparse.BooleanOptionalAction,
+        help="whether users' own buckets may lie in private networks; by default only when listening on loopback",
+    )
     serve.add_argument("--idle", type=float, metavar="SECONDS", help="end when so long nobody asked for anything")
     stop = _command(commands, "stop", _stop, "end the gateway of this machine", gateway=False)
     stop.add_argument("--data-dir", type=Path)
@@ -249,6 +261,8 @@ def _serve(options: argparse.Namespace) -> None:
         port=0 if embedded else options.port,
         idle_seconds=options.idle,
         api_key=os.environ.get("EXTENSO_API_KEY") or None,
+        storage=_bucket(options.storage) if options.storage else None,
+        private_buckets=options.private_buckets,
     )
     # uvicorn ends on SIGTERM and then sends it once more, which would kill the process before it has tidied up.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
@@ -259,6 +273,33 @@ def _serve(options: argparse.Namespace) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _bucket(url: str) -> BucketProperties:
+    """The bucket of `--storage`; its keys come from the environment, for a command line can be read by others."""
+    from pydantic import SecretStr
+
+    from extenso_nb.models import BucketProperties
+
+    parts = urlsplit(url)
+    asked = dict(parse_qsl(parts.query))
+    keys = {name: os.environ.get(f"EXTENSO_S3_{name.upper()}", "") for name in ("access_key", "secret_key")}
+    if parts.scheme != "s3" or not parts.hostname or "endpoint" not in asked or asked.keys() - {"endpoint", "region"}:
+        raise InputError(
+            f"--storage {url!r} is not the address of a bucket.", hint="Write s3://BUCKET/PREFIX?endpoint=https://HOST"
+        )
+    if not all(keys.values()):
+        raise InputError(
+            "The keys of the storage are not set.", hint="Set EXTENSO_S3_ACCESS_KEY and EXTENSO_S3_SECRET_KEY."
+        )
+    return BucketProperties(
+        endpoint=asked["endpoint"],
+        bucket=parts.netloc,
+        prefix=parts.path.strip("/") or None,
+        region=asked.get("region"),
+        access_key=SecretStr(keys["access_key"]),
+        secret_key=SecretStr(keys["secret_key"]),
+    )
 
 
 def _stop(options: argparse.Namespace) -> None:

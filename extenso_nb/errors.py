@@ -25,6 +25,7 @@
      │   ├─ QuotaExceeded               the order does not fit into the free storage
      │   ├─ OrderFinished               cancelling what has already ended
      │   ├─ NotDelivered                downloading or opening what has not arrived
+     │   ├─ InOwnBucket                 downloading what was delivered into the user's own bucket
      │   └─ IdempotencyConflict         the same key with another order
      ├─ BucketRefused                   the user's bucket did not pass the probe
      ├─ TooManyRequests                 slow down; `retry_after` seconds
@@ -75,6 +76,7 @@ __all__ = [
     "GatewayStartFailed",
     "GatewayUnreachable",
     "IdempotencyConflict",
+    "InOwnBucket",
     "IncompleteProduct",
     "IncompleteTransfer",
     "InputError",
@@ -338,6 +340,13 @@ class IdempotencyConflict(ConflictError):
 
     status, code = 409, 1303
     default_hint = "Use a new key for a new order."
+
+
+class InOwnBucket(ConflictError):
+    """The product lies in the user's own bucket, of which the gateway keeps no keys."""
+
+    status, code = 409, 1304
+    default_hint = "Read it from the bucket with your own keys; `delivery.key` says where it lies."
 
 
 class BucketRefused(ExtensoError):

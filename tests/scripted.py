@@ -19,13 +19,14 @@ from extenso_nb.gateway.access import Access
 from extenso_nb.gateway.app import create_app
 from extenso_nb.gateway.catalogue import Catalogue
 from extenso_nb.gateway.deliveries import Deliveries
+from extenso_nb.gateway.destinations import Destinations
 from extenso_nb.gateway.service import Service
 from extenso_nb.gateway.sources import Content, Hits, Source
 from extenso_nb.gateway.store import Store, sqlite_url
 from extenso_nb.models import Product
 from extenso_nb.query import Query, order
 from extenso_nb.retry import Retry
-from extenso_nb.storage import FolderStorage
+from extenso_nb.storage import BucketStorage, FolderStorage
 
 Reading = Callable[[bytes, int], Iterator[bytes]]
 QUICK = Retry(attempts=3, first=0.05, factor=1, longest=0.05, jitter=0)
@@ -159,17 +160,29 @@ class ScriptedSource:
 class Gateway:
     """All parts of a gateway in this process, over a directory; `stop` and a new one is a restart."""
 
-    def __init__(self, folder: Path, *sources: Source, schedule: Retry = QUICK) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *sources: Source,
+        schedule: Retry = QUICK,
+        storage: FolderStorage | BucketStorage | None = None,
+    ) -> None:
         self.store = Store(sqlite_url(folder / "gateway.db"))
         self.key = "key-of-the-owner"
         self.account = self.store.add_account("owner", key=self.key, role="operator")
-        self.storage = FolderStorage(folder / "storage")
+        self.storage = storage or FolderStorage(folder / "storage")
+        secret = b"secret" * 8
+        self.destinations = Destinations(self.store, self.storage, secret, private_buckets=True)
         self.catalogue = Catalogue(sources)
         self.deliveries = Deliveries(
-            self.store, self.storage, self.catalogue, database_url=sqlite_url(folder / "flows.db"), schedule=schedule
+            self.store,
+            self.destinations,
+            self.catalogue,
+            database_url=sqlite_url(folder / "flows.db"),
+            schedule=schedule,
         )
-        self.service = Service(self.store, self.storage, self.catalogue, self.deliveries)
-        self.access = Access(self.store, b"secret" * 8)
+        self.service = Service(self.store, self.destinations, self.catalogue, self.deliveries)
+        self.access = Access(self.store, secret)
         self.deliveries.start()
 
     def stop(self) -> None:
@@ -188,6 +201,8 @@ class Gateway:
         )
 
     def files(self) -> list[str]:
+        if isinstance(self.storage, BucketStorage):
+            return [key for key, _ in self.storage.list()]
         return sorted(
             str(path.relative_to(self.storage.folder)) for path in self.storage.folder.rglob("*") if path.is_file()
         )

@@ -45,6 +45,8 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         f"-dir={folder}",
     ]
     command += ["-s3", f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64"]
+    # Nothing but S3, and no word to anybody: it would report its use, and listen on two more fixed ports.
+    command += ["-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]
     command += [f"-{name}={port}" for name, port in ports.items()]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
         url = f"http://127.0.0.1:{ports['s3.port']}"

@@ -323,7 +323,7 @@ def test_what_a_killed_transfer_left_goes_when_the_order_was_cancelled_meanwhile
     gateway = start()
     order, _ = gateway.service.create_order(gateway.account, [name])
     until(lambda: gateway.store.delivery(gateway.account, 1, "1-1").transferred > 0)
-    key = f"{deliveries_module.order_prefix(gateway.account, order.id)}/{name}/{name}.SAFE.zip"
+    key = f"{gateway.account}/orders/{order.id}/{name}/{name}.SAFE.zip"
     gateway.store.cancel_order(gateway.account, order.id)
     staged = gateway.storage.folder / f"{key}#1"
     staged.parent.mkdir(parents=True, exist_ok=True)

@@ -228,7 +228,7 @@ def test_an_order_repeated_with_its_key_is_one_order(http: httpx.Client, source:
 
 
 def test_buckets_are_refused_without_a_word_of_their_keys(http: httpx.Client) -> None:
-    bucket = {"endpoint": "https://b.example", "accessKey": "AKPLANTED", "secretKey": "SKPLANTED"}
+    bucket = {"endpoint": "http://127.0.0.1:9/bucket", "accessKey": "AKPLANTED", "secretKey": "SKPLANTED"}
     answer = asked(http, "create_order", json={"products": [product_id(1)], "bucketProperties": bucket})
     refused(answer, errors.BucketRefused)
     wrong = bucket | {"secretKey": ["SKPLANTED"], "colour": "SKPLANTED"}

@@ -7,6 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -29,10 +30,11 @@ from extenso_nb.errors import (
     UnknownOrder,
     UnknownRoute,
 )
-from extenso_nb.gateway.access import TOKEN_SECONDS, Access
+from extenso_nb.gateway.access import LINK_SECONDS, TOKEN_SECONDS, Access
 from extenso_nb.gateway.service import Service, window
 from extenso_nb.models import BucketProperties, Delivery, Link, Noun, Order, Product, SignedUrl
 from extenso_nb.products import collection as collection_of
+from extenso_nb.storage import BucketStorage, FolderStorage
 
 __all__ = ["create_app"]
 
@@ -327,9 +329,12 @@ def _delete(order_id: OrderNumber, service: Services, account: AccountId) -> Res
 
 
 def _signed(request: Request, order_id: int, delivery_id: str, service: Service, account: str) -> SignedUrl:
-    delivery = service.delivered(account, order_id, delivery_id)
-    assert delivery.key is not None
-    path, expires = _access(request).link(delivery.key)
+    key = service.stored(account, order_id, delivery_id)
+    storage = service.destinations.storage
+    if isinstance(storage, BucketStorage):
+        until = datetime.now(UTC) + timedelta(seconds=LINK_SECONDS)
+        return SignedUrl(url=storage.presign(key, seconds=LINK_SECONDS), expires_at=until)
+    path, expires = _access(request).link(key)
     return SignedUrl(url=str(request.base_url).rstrip("/") + path, expires_at=expires)
 
 
@@ -362,10 +367,13 @@ def _file(request: Request, key: str, service: Services) -> FileResponse:
     """A stored object by a signed link; answers Range, If-Range and HEAD."""
     asked = request.query_params
     _access(request).check_link(key, asked.get("expires"), asked.get("signature"))
+    storage = service.destinations.storage
     try:
-        path = service.storage.path(key)
+        path = storage.path(key) if isinstance(storage, FolderStorage) else None
     except (FileNotFoundError, InvalidRequest):
-        raise Forbidden("The product of this link has been deleted.") from None
+        path = None
+    if path is None:
+        raise Forbidden("The product of this link has been deleted.")
     return FileResponse(path, media_type="application/octet-stream", filename=path.name)
 
 

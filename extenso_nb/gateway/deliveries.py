@@ -14,6 +14,7 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from extenso_nb import retry
 from extenso_nb.errors import (
+    BucketRefused,
     ChecksumMismatch,
     DamagedProduct,
     ExtensoError,
@@ -22,13 +23,13 @@ from extenso_nb.errors import (
     UnknownProduct,
 )
 from extenso_nb.gateway.catalogue import Catalogue
+from extenso_nb.gateway.destinations import Destinations, Place
 from extenso_nb.gateway.sources import Content
 from extenso_nb.gateway.store import Store
 from extenso_nb.models import Delivery, DeliveryMetadata, Product
 from extenso_nb.readers.verify import verify
-from extenso_nb.storage import FolderStorage
 
-__all__ = ["STEPS_VERSION", "Deliveries", "order_prefix"]
+__all__ = ["STEPS_VERSION", "Deliveries"]
 
 STEPS_VERSION = "1"
 """DBOS resumes a workflow only under the version that began it. Raise this when the steps below change their meaning,
@@ -48,11 +49,6 @@ MOST_AT_ONCE = 100
 """Deliveries under way in one process, those that wait or warm up included; each is a thread."""
 
 _log = logging.getLogger(__name__)
-
-
-def order_prefix(account: str, order_id: int) -> str:
-    """Where the objects of an order lie in the free storage."""
-    return f"{account}/orders/{order_id}"
 
 
 class _Ended(Exception):
@@ -75,7 +71,7 @@ class Deliveries:
     def __init__(
         self,
         store: Store,
-        storage: FolderStorage,
+        destinations: Destinations,
         catalogue: Catalogue,
         *,
         database_url: str,
@@ -83,7 +79,7 @@ class Deliveries:
         schedule: retry.Retry = retry.DELIVERY,
     ) -> None:
         self.store = store
-        self.storage = storage
+        self.destinations = destinations
         self.catalogue = catalogue
         self.schedule = schedule
         self._due, self._stopped = threading.Event(), threading.Event()
@@ -167,7 +163,7 @@ class Deliveries:
     def remove(self, account: str, order_id: int) -> None:
         """Remove the objects of a deleted order."""
         with self._removing:
-            self.storage.delete_below(order_prefix(account, order_id))
+            self.destinations.remove(account, order_id)
             self.store.removed(order_id)
 
     # --- what the steps do -------------------------------------------------------------------------------------------
@@ -225,29 +221,37 @@ class Deliveries:
 
     def _clear(self, account: str, delivery: Delivery) -> None:
         """Remove what a delivery that came to nothing left behind."""
-        if self.store.work(delivery.id)[1].status != "delivered":
-            self.storage.delete_below(f"{order_prefix(account, delivery.order_id)}/{delivery.product_id}")
+        if self.store.work(delivery.id)[1].status == "delivered":
+            return
+        try:
+            place = self.destinations.of(account, delivery.order_id)
+        except BucketRefused:
+            return  # the keys went with the end of the order; a bucket shows no half-written objects
+        place.storage.delete_below(f"{place.prefix}/{delivery.product_id}")
 
     def _stored(self, account: str, delivery: Delivery, source: str) -> dict[str, Any]:
         adapter = self.catalogue.sources[source]
         product = adapter.find((delivery.product_id,)).get(delivery.product_id)
         if product is None:
             raise UnknownProduct(f"{delivery.product_id} is not here any more.", products=[delivery.product_id])
+        place = self.destinations.of(account, delivery.order_id)
         content = adapter.open(delivery.product_id)
-        key = f"{order_prefix(account, delivery.order_id)}/{delivery.product_id}/{content.name}"
+        key = f"{place.prefix}/{delivery.product_id}/{content.name}"
         stream = _Stream(self.store, delivery.id, source, content)
         # What a killed process left half-written must not stay beside the product.
-        self.storage.sweep(key)
-        self.storage.put(key, stream.blocks())
+        place.storage.sweep(key)
+        place.storage.put(key, stream.blocks())
         try:
             if not self.store.advance(
                 delivery.id, "verifying", event="all bytes arrived", source=source, transferred=stream.count
             ):
                 raise _Ended
-            verify(self.storage.path(key))
+            if place.free or not stream.compared:
+                with place.storage.open(key) as file:
+                    verify(file, content.name)
         except BaseException:
             # Whatever it was: what is not known to be right must not lie under the product's name.
-            self.storage.delete(key)
+            place.storage.delete(key)
             raise
         # The description travels along: the source may be down by the time the delivery is settled.
         described = product.model_copy(update={"size": stream.count, "size_estimated": False, "links": {}})
@@ -267,9 +271,10 @@ class Deliveries:
         account, delivery = self.store.work(delivery_id)
         if delivery.status == "delivered":
             return None
+        metadata = _metadata(delivery, stored)
         if not delivery.ended:
             try:
-                self._write_metadata(delivery, stored)
+                self._write(self.destinations.of(account, delivery.order_id), metadata)
             except Exception as error:  # noqa: BLE001 - as in `locate`
                 reason = self._noted(delivery_id, error, stored["source"])
                 self._clear(account, delivery)
@@ -283,26 +288,19 @@ class Deliveries:
             size=stored["size"],
             transferred=stored["size"],
             checksums=stored["checksums"],
+            metadata=metadata.model_copy(update={"trail": ()}).to_wire(),
             error=None,
         )
         if not settled:
             self._clear(account, delivery)
         return None
 
-    def _write_metadata(self, delivery: Delivery, stored: dict[str, Any]) -> None:
-        if self.storage.size(stored["key"]) != stored["size"]:
-            raise IncompleteTransfer(f"{stored['key']} has not the {stored['size']:,} bytes that were stored.")
-        metadata = DeliveryMetadata(
-            product=Product.from_wire(stored["product"]),
-            key=stored["key"],
-            size=stored["size"],
-            checksums=stored["checksums"],
-            source=stored["source"],
-            delivered_at=datetime.now(UTC),
-            trail=delivery.trail,
-        )
-        beside = stored["key"].rpartition("/")[0] + "/metadata.json"
-        self.storage.put_bytes(beside, metadata.model_dump_json(by_alias=True, exclude_none=True).encode())
+    @staticmethod
+    def _write(place: Place, metadata: DeliveryMetadata) -> None:
+        if place.storage.size(metadata.key) != metadata.size:
+            raise IncompleteTransfer(f"{metadata.key} has not the {metadata.size:,} bytes that were stored.")
+        beside = metadata.key.rpartition("/")[0] + "/metadata.json"
+        place.storage.put_bytes(beside, metadata.model_dump_json(by_alias=True, exclude_none=True).encode())
 
     def postpone(self, delivery_id: str, seconds: float, reason: str) -> None:
         """Note that the next attempt comes later."""
@@ -338,6 +336,11 @@ class _Stream:
     def _algorithms(self) -> list[str]:
         given = [name for name in self._content.checksums if name.replace("-", "_") in hashlib.algorithms_available]
         return list(dict.fromkeys(["sha256", *given]))
+
+    @property
+    def compared(self) -> bool:
+        """Whether the source gave a checksum with which the bytes were compared."""
+        return bool(self._content.checksums.keys() & self._hashes.keys())
 
     def checksums(self) -> dict[str, str]:
         """Hex digests of what went through."""
@@ -396,6 +399,18 @@ def _reason(error: Exception) -> str:
     """What went wrong, as text that can be stored: the names of files may hold bytes that are none."""
     text = error.message if isinstance(error, ExtensoError) else f"{type(error).__name__}: {error}"
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _metadata(delivery: Delivery, stored: dict[str, Any]) -> DeliveryMetadata:
+    return DeliveryMetadata(
+        product=Product.from_wire(stored["product"]),
+        key=stored["key"],
+        size=stored["size"],
+        checksums=stored["checksums"],
+        source=stored["source"],
+        delivered_at=datetime.now(UTC),
+        trail=delivery.trail,
+    )
 
 
 def _in(seconds: float) -> datetime:

@@ -33,8 +33,8 @@ class Found:
     url: str
     api_key: str = field(repr=False)
     pid: int
-    storage: Path
-    """The folder in which its free storage lies; readable without asking the gateway."""
+    storage: Path | None
+    """The folder in which its free storage lies, readable without asking the gateway; None when that is a bucket."""
     sources: tuple[str, ...]
     started: bool = False
     """Whether this call started it."""
@@ -67,7 +67,7 @@ def _from_card(card: dict[str, Any]) -> Found:
         url=card["url"],
         api_key=card["api_key"],
         pid=int(card["pid"]),
-        storage=Path(card.get("storage", "")),
+        storage=Path(card["storage"]) if card.get("storage") else None,
         sources=tuple(card.get("sources", ())),
     )
 

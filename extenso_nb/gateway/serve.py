@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -22,6 +22,10 @@ from extenso_nb import retry
 from extenso_nb._version import __version__
 from extenso_nb.errors import DataDirectoryInUse, DataDirectoryReadOnly, InvalidRequest, PortInUse
 from extenso_nb.gateway.sources import Source
+from extenso_nb.models import BucketProperties
+
+if TYPE_CHECKING:
+    from extenso_nb.storage import BucketStorage, FolderStorage
 
 __all__ = ["CARD", "LOCK", "Settings", "absolute_source", "open_source", "open_sources", "read_card", "serve"]
 
@@ -51,6 +55,10 @@ class Settings:
     """Where the sample archive is kept; by default the user's cache."""
     schedule: retry.Retry = retry.DELIVERY
     """How deliveries are tried again."""
+    storage: BucketProperties | None = None
+    """The bucket of the free storage; None for a folder in the data directory."""
+    private_buckets: bool | None = None
+    """Whether users' buckets may lie in private networks; None for yes where only this machine reaches the gateway."""
 
 
 def open_sources(texts: Sequence[str], *, cache_dir: Path | None = None) -> list[Source]:
@@ -209,6 +217,7 @@ def _run(settings: Settings, sources: list[Source], listening: socket.socket, ca
     from extenso_nb.gateway.app import create_app
     from extenso_nb.gateway.catalogue import Catalogue
     from extenso_nb.gateway.deliveries import Deliveries
+    from extenso_nb.gateway.destinations import Destinations
     from extenso_nb.gateway.service import Service
     from extenso_nb.gateway.store import Store, sqlite_url
     from extenso_nb.storage import FolderStorage
@@ -217,21 +226,27 @@ def _run(settings: Settings, sources: list[Source], listening: socket.socket, ca
     store = Store(sqlite_url(folder / "gateway.db"))
     key = _owner_key(settings)
     store.add_account("owner", key=key, role="operator")
-    storage = FolderStorage(folder / "storage")
+    storage = _storage(settings, folder)
+    secret = secret_of(folder)
+    allowed = settings.private_buckets
+    destinations = Destinations(
+        store, storage, secret, private_buckets=_loopback(settings.host) if allowed is None else allowed
+    )
     catalogue = Catalogue(sources)
     database = sqlite_url(folder / "workflows.db")
-    deliveries = Deliveries(store, storage, catalogue, database_url=database, schedule=settings.schedule)
+    deliveries = Deliveries(store, destinations, catalogue, database_url=database, schedule=settings.schedule)
     idle = _Idle()
-    app = create_app(
-        Service(store, storage, catalogue, deliveries), Access(store, secret_of(folder)), on_request=idle.touch
-    )
+    service = Service(store, destinations, catalogue, deliveries)
+    app = create_app(service, Access(store, secret), on_request=idle.touch)
     deliveries.start()
     try:
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
         server = _server(config, card)
         host, port = listening.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        told = {"url": url, "api_key": key, "pid": os.getpid(), "version": __version__, "storage": str(storage.folder)}
+        told = {"url": url, "api_key": key, "pid": os.getpid(), "version": __version__, "storage": ""}
+        if isinstance(storage, FolderStorage):
+            told["storage"] = str(storage.folder)
         told["sources"] = [absolute_source(text) for text in settings.sources]
         write_private(card, json.dumps(told).encode())
         if announce:
@@ -245,6 +260,20 @@ def _run(settings: Settings, sources: list[Source], listening: socket.socket, ca
     finally:
         deliveries.stop()
         store.close()
+
+
+def _storage(settings: Settings, folder: Path) -> FolderStorage | BucketStorage:
+    from extenso_nb.storage import BucketStorage, FolderStorage, locate_bucket
+
+    if settings.storage is None:
+        return FolderStorage(folder / "storage")
+    bucket = BucketStorage(locate_bucket(settings.storage))
+    bucket.probe()
+    return bucket
+
+
+def _loopback(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _server(config: Any, card: Path) -> Any:

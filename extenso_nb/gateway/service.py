@@ -12,9 +12,9 @@ from functools import lru_cache
 from extenso_nb import query as query_language
 from extenso_nb import wire
 from extenso_nb.errors import (
-    BucketRefused,
     DuplicateProducts,
     EmptyOrder,
+    InOwnBucket,
     InvalidRequest,
     NoQuicklook,
     NotDelivered,
@@ -24,6 +24,7 @@ from extenso_nb.errors import (
 )
 from extenso_nb.gateway.catalogue import Catalogue
 from extenso_nb.gateway.deliveries import Deliveries
+from extenso_nb.gateway.destinations import Destinations
 from extenso_nb.gateway.sources import Hits
 from extenso_nb.gateway.store import NewDelivery, Store
 from extenso_nb.models import (
@@ -39,7 +40,6 @@ from extenso_nb.models import (
     Storage,
 )
 from extenso_nb.products import parse, strip
-from extenso_nb.storage import FolderStorage
 
 __all__ = ["Service", "window"]
 
@@ -66,9 +66,9 @@ def window(start: int | None, rows: int | None) -> tuple[int, int]:
 class Service:
     """The extenSO service over its parts."""
 
-    def __init__(self, store: Store, storage: FolderStorage, catalogue: Catalogue, deliveries: Deliveries) -> None:
+    def __init__(self, store: Store, destinations: Destinations, catalogue: Catalogue, deliveries: Deliveries) -> None:
         self.store = store
-        self.storage = storage
+        self.destinations = destinations
         self.catalogue = catalogue
         self.deliveries = deliveries
 
@@ -118,12 +118,9 @@ class Service:
         least one product is known), QuotaExceeded, BucketRefused, IdempotencyConflict.
         """
         wanted = _checked(products)
-        if bucket is not None:
-            raise BucketRefused(
-                f"This gateway does not deliver into buckets: {bucket.endpoint} was not tried.",
-                hint="Leave bucketProperties out: the products go into the free storage and can be downloaded from there.",
-            )
-        body_hash = hashlib.sha256(json.dumps([wanted, partial]).encode()).hexdigest()
+        # The keys are no part of what is the same: they may have been renewed between two tries.
+        place = None if bucket is None else [bucket.endpoint, bucket.bucket, bucket.prefix]
+        body_hash = hashlib.sha256(json.dumps([wanted, partial, place]).encode()).hexdigest()
         # Asked before the sources are: a repeated request must find its order also when a source is down by now.
         earlier = self.store.earlier_order(account, idempotency_key, body_hash)
         if earlier is not None:
@@ -137,7 +134,10 @@ class Service:
             for product_id in wanted
             if product_id in found
         ]
-        order, fresh = self.store.add_order(account, new, idempotency_key=idempotency_key, body_hash=body_hash)
+        accepted = None if bucket is None else self.destinations.accept(bucket)
+        order, fresh = self.store.add_order(
+            account, new, idempotency_key=idempotency_key, body_hash=body_hash, bucket=accepted
+        )
         if fresh:
             self.deliveries.begin()
         return order, fresh
@@ -175,10 +175,21 @@ class Service:
     def metadata(self, account: str, order_id: int, delivery_id: str) -> DeliveryMetadata:
         """What lies beside the product. Raises as `delivered`."""
         delivery = self.delivered(account, order_id, delivery_id)
-        assert delivery.key is not None
-        content = self.storage.read(delivery.key.rpartition("/")[0] + "/metadata.json")
-        written = DeliveryMetadata.model_validate_json(content)
+        written = DeliveryMetadata.from_wire(self.store.metadata(delivery_id))
         return written.model_copy(update={"trail": delivery.trail})
+
+    def stored(self, account: str, order_id: int, delivery_id: str) -> str:
+        """Key of a delivered product in the free storage. Raises as `delivered`, and InOwnBucket."""
+        delivery = self.delivered(account, order_id, delivery_id)
+        destination, _ = self.store.destination(order_id)
+        assert delivery.key is not None
+        if destination.kind == "bucket":
+            raise InOwnBucket(
+                f"Delivery {delivery_id} lies in the bucket {destination.bucket} at {destination.endpoint}.",
+                key=delivery.key,
+                prefix=destination.prefix,
+            )
+        return delivery.key
 
     def account(self, account: str) -> Account:
         """The account and its storage."""

@@ -57,6 +57,8 @@ orders = sa.Table(
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Column("idempotency_key", sa.String),
     sa.Column("body_hash", sa.String),
+    sa.Column("bucket", sa.JSON(none_as_null=True)),
+    sa.Column("bucket_keys", sa.String),
     sa.Column("deleted_at", sa.DateTime),
     sa.Column("removed", sa.Boolean, nullable=False, default=False),
     sa.UniqueConstraint("account", "idempotency_key"),
@@ -75,7 +77,8 @@ deliveries = sa.Table(
     sa.Column("transferred", sa.BigInteger, nullable=False, default=0),
     sa.Column("source", sa.String),
     sa.Column("key", sa.String),
-    sa.Column("checksums", sa.JSON),
+    sa.Column("checksums", sa.JSON(none_as_null=True)),
+    sa.Column("metadata", sa.JSON(none_as_null=True)),
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Column("updated_at", sa.DateTime, nullable=False),
     sa.Column("next_attempt_at", sa.DateTime),
@@ -92,6 +95,8 @@ trail = sa.Table(
     sa.Column("bytes", sa.BigInteger),
 )
 
+_OURS = {"position", "metadata"}
+"""Columns of a delivery that the API does not show with it."""
 _READING = {"extenso_reading": True}
 _OPEN = deliveries.c.status.not_in(sorted(DELIVERY_ENDED))
 
@@ -196,8 +201,11 @@ class Store:
         *,
         idempotency_key: str | None = None,
         body_hash: str | None = None,
+        bucket: tuple[Destination, str] | None = None,
     ) -> tuple[Order, bool]:
         """Accept an order and reserve its quota, in one transaction; the order, and whether it is a new one.
+
+        `bucket` is the user's own and its sealed keys; such an order costs no quota.
 
         Raises QuotaExceeded, and IdempotencyConflict when the key was used with another body.
         """
@@ -209,14 +217,17 @@ class Store:
                 return earlier, False
             needed = sum(product.size for product in products)
             storage = _storage(connection, account)
-            if needed > storage.free:
+            if bucket is None and needed > storage.free:
                 raise QuotaExceeded(
                     f"The order needs {needed:,} bytes, and {storage.free:,} of {storage.quota:,} are free.",
                     needed=needed,
                     free=storage.free,
                     quota=storage.quota,
                 )
-            order_id = _insert_order(connection, account, products, idempotency_key, body_hash)
+            row: dict[str, Any] = {"account": account, "idempotency_key": idempotency_key, "body_hash": body_hash}
+            if bucket is not None:
+                row |= {"bucket": bucket[0].to_wire(), "bucket_keys": bucket[1]}
+            order_id = _insert_order(connection, row, products)
             return _order(connection, account, order_id), True
 
     def earlier_order(self, account: str, idempotency_key: str | None, body_hash: str) -> Order | None:
@@ -272,6 +283,12 @@ class Store:
             connection.execute(orders.update().where(orders.c.id == order_id).values(deleted_at=_now()))
             return cancelled
 
+    def destination(self, order_id: int) -> tuple[Destination, str | None]:
+        """Where an order goes, and the sealed keys of the bucket as long as it lasts."""
+        with self._read() as connection:
+            row = connection.execute(sa.select(orders).where(orders.c.id == order_id)).one()
+            return _destination(row), row.bucket_keys
+
     def to_remove(self) -> list[tuple[str, int]]:
         """Deleted orders whose objects may still lie in the storage: account and order."""
         waiting = orders.c.deleted_at.is_not(None) & ~orders.c.removed
@@ -313,6 +330,12 @@ class Store:
                 raise UnknownDelivery(f"Order {order_id} has no delivery {delivery_id!r}.")
             return _deliveries(connection, [dict(row)])[0]
 
+    def metadata(self, delivery_id: str) -> dict[str, Any]:
+        """What was written beside a delivered product, without its trail."""
+        with self._read() as connection:
+            found = connection.scalar(sa.select(deliveries.c.metadata).where(deliveries.c.id == delivery_id))
+            return dict(found or {})
+
     def open_deliveries(self) -> list[str]:
         """All deliveries of all accounts that have not ended, oldest first."""
         with self._read() as connection:
@@ -349,6 +372,8 @@ class Store:
                 return False
             if event is not None:
                 _note(connection, delivery_id, event, source, values.get("transferred"))
+            if status in DELIVERY_ENDED:
+                _forget_keys(connection, int(delivery_id.partition("-")[0]))
             return True
 
     def progress(self, delivery_id: str, transferred: int) -> bool:
@@ -393,19 +418,9 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def _insert_order(
-    connection: sa.Connection,
-    account: str,
-    products: Sequence[NewDelivery],
-    idempotency_key: str | None,
-    body_hash: str | None,
-) -> int:
+def _insert_order(connection: sa.Connection, row: dict[str, Any], products: Sequence[NewDelivery]) -> int:
     now = _now()
-    inserted = connection.execute(
-        orders.insert().values(
-            account=account, created_at=now, idempotency_key=idempotency_key, body_hash=body_hash, removed=False
-        )
-    )
+    inserted = connection.execute(orders.insert().values(**row, created_at=now, removed=False))
     assert inserted.inserted_primary_key is not None
     order_id = int(inserted.inserted_primary_key[0])
     common = {"order_id": order_id, "status": "queued", "transferred": 0, "created_at": now, "updated_at": now}
@@ -435,7 +450,18 @@ def _cancel(connection: sa.Connection, order_id: int) -> list[str]:
     )
     for delivery_id in cancelled:
         _note(connection, delivery_id, "cancelled", None, None)
+    _forget_keys(connection, order_id)
     return cancelled
+
+
+def _forget_keys(connection: sa.Connection, order_id: int) -> None:
+    """Forget the keys of a bucket when the last delivery of its order has ended."""
+    still = sa.exists().where((deliveries.c.order_id == order_id) & _OPEN)
+    connection.execute(orders.update().where((orders.c.id == order_id) & ~still).values(bucket_keys=None))
+
+
+def _destination(row: Any) -> Destination:
+    return Destination.from_wire(row.bucket) if row.bucket else Destination()
 
 
 def _note(connection: sa.Connection, delivery_id: str, event: str, source: str | None, count: int | None) -> None:
@@ -444,9 +470,12 @@ def _note(connection: sa.Connection, delivery_id: str, event: str, source: str |
 
 
 def _storage(connection: sa.Connection, account: str) -> Storage:
-    """What the rows add up to: delivered products are used, open deliveries are reserved, all else is free."""
+    """What the rows add up to: delivered products are used, open deliveries are reserved, all else is free.
+
+    What goes into buckets of users costs nothing.
+    """
     quota = connection.scalar(sa.select(accounts.c.quota).where(accounts.c.id == account)) or 0
-    mine = (orders.c.account == account) & orders.c.deleted_at.is_(None)
+    mine = (orders.c.account == account) & orders.c.deleted_at.is_(None) & orders.c.bucket.is_(None)
     total = sa.func.coalesce(sa.func.sum(deliveries.c.size), 0)
     used = connection.scalar(
         sa.select(total).select_from(deliveries.join(orders)).where(mine, deliveries.c.status == "delivered")
@@ -479,7 +508,7 @@ def _order(connection: sa.Connection, account: str, order_id: int) -> Order:
         products=tuple(item.product_id for item in rows),
         size=sum(item.size for item in rows),
         delivered_size=sum(item.size for item in rows if item.status == "delivered"),
-        destination=Destination(),
+        destination=_destination(row),
         deliveries=counts,
     )
 
@@ -493,6 +522,6 @@ def _deliveries(connection: sa.Connection, rows: list[dict[str, Any]]) -> list[D
             entry = TrailEntry(time=line.time, event=line.event, source=line.source, bytes=line.bytes)
             lines[line.delivery_id].append(entry)
     return [
-        Delivery(**{name: value for name, value in row.items() if name != "position"}, trail=tuple(lines[row["id"]]))
+        Delivery(**{name: value for name, value in row.items() if name not in _OURS}, trail=tuple(lines[row["id"]]))
         for row in rows
     ]

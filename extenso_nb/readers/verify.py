@@ -5,44 +5,53 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 from extenso_nb.errors import DamagedProduct
 
 __all__ = ["verify"]
 
 
-def verify(path: Path) -> None:
+def verify(file: Path | BinaryIO, name: str | None = None) -> None:
     """Read a product through and look whether it is whole.
 
     A zip is read to its end and every member compared with its CRC-32; a netCDF-4 file is opened, which fails when it is
     shorter than its own header says. Files of other kinds have nothing to compare with, and pass.
+
+    Parameters
+    ----------
+    file
+        A path, or a file that can be read and sought.
+    name
+        File name with extension; by default that of the path.
 
     Raises
     ------
     DamagedProduct
         Cut short, altered, or not what its name says.
     """
-    if path.suffix == ".zip":
-        _verify_zip(path)
-    elif path.suffix == ".nc":
-        _verify_netcdf(path)
+    called = name or (file.name if isinstance(file, Path) else "the product")
+    if called.endswith(".zip"):
+        _verify_zip(file, called)
+    elif called.endswith(".nc"):
+        _verify_netcdf(file, called)
 
 
-def _verify_zip(path: Path) -> None:
+def _verify_zip(file: Path | BinaryIO, name: str) -> None:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             bad = archive.testzip()
     # zlib.error: a member that does not inflate; RuntimeError: one that is encrypted.
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DamagedProduct(f"{path.name} is not a whole zip: {error}") from error
+        raise DamagedProduct(f"{name} is not a whole zip: {error}") from error
     if bad is not None:
-        raise DamagedProduct(f"{path.name} is damaged: the CRC of {bad} is wrong.")
+        raise DamagedProduct(f"{name} is damaged: the CRC of {bad} is wrong.")
 
 
-def _verify_netcdf(path: Path) -> None:
+def _verify_netcdf(file: Path | BinaryIO, name: str) -> None:
     import h5py
 
     try:
-        h5py.File(path, "r").close()
+        h5py.File(file, "r").close()
     except OSError as error:
-        raise DamagedProduct(f"{path.name} is not a whole netCDF-4 file: {error}") from error
+        raise DamagedProduct(f"{name} is not a whole netCDF-4 file: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from extenso_nb.storage.bucket import Bucket, BucketStorage, locate_bucket, refuse_private
 from extenso_nb.storage.folder import FolderStorage
@@ -34,6 +34,9 @@ class Storage(Protocol):
 
     def size(self, key: str) -> int:
         """Bytes of an object. Raises FileNotFoundError."""
+
+    def open(self, key: str) -> BinaryIO:
+        """An object as a file to read and seek in. Raises FileNotFoundError."""
 
     def list(self, prefix: str = "") -> list[tuple[str, int]]:
         """Keys and sizes below a prefix (whole path segments), in order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import re
 import secrets
@@ -9,7 +10,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -220,6 +221,18 @@ class BucketStorage:
 
         return int(obstore.head(self._store, checked_key(key))["size"])
 
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
+        try:
+            self.size(key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def open(self, key: str) -> BinaryIO:
+        """An object as a file to read and seek in, fetched by ranges of 8 MB. Raises FileNotFoundError."""
+        return cast("BinaryIO", io.BufferedReader(_Ranged(self, key, self.size(key)), buffer_size=BLOCK))
+
     def list(self, prefix: str = "") -> list[tuple[str, int]]:
         """Keys and sizes below a prefix (whole path segments), in order."""
         import obstore
@@ -254,3 +267,31 @@ class BucketStorage:
         import obstore
 
         return str(obstore.sign(self._store, "GET", checked_key(key), timedelta(seconds=seconds)))
+
+
+class _Ranged(io.RawIOBase):
+    """An object as a raw file: each reading is a range of it."""
+
+    def __init__(self, storage: BucketStorage, key: str, size: int) -> None:
+        super().__init__()
+        self._storage, self._key, self._size, self._place = storage, key, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        self._place = max(base + offset, 0)
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._storage.read(self._key, self._place, len(buffer))
+        buffer[: len(block)] = block
+        self._place += len(block)
+        return len(block)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from extenso_nb.errors import DataDirectoryReadOnly
 from extenso_nb.storage.keys import BLOCK, checked_key, regular
@@ -134,6 +134,10 @@ class FolderStorage:
             stale += [path for path in target.rglob("*#*") if path.name.rpartition("#")[2].isdigit()]
         for path in stale:
             path.unlink(missing_ok=True)
+
+    def open(self, key: str) -> BinaryIO:
+        """An object as a file to read and seek in. Raises FileNotFoundError."""
+        return self.path(key).open("rb")
 
     def path(self, key: str) -> Path:
         """Where an object lies. Raises FileNotFoundError when it does not, or when a link leads out of the folder."""

@@ -1,0 +1,215 @@
+"""Deliveries into a real S3 server: into users' own buckets, whose keys nobody finds, and into a free storage that is one."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from scripted import Gateway, ScriptedSource, cut_at, down, served, slow, wrong_byte
+from seaweed import ACCESS, SECRET, bucket_of, free_port
+
+from extenso_nb import errors, wire
+from extenso_nb.client import Client
+from extenso_nb.gateway.destinations import Destinations
+from extenso_nb.gateway.store import Store
+from extenso_nb.models import BucketProperties
+from extenso_nb.storage import BucketStorage, FolderStorage
+
+
+@pytest.fixture
+def source() -> ScriptedSource:
+    return ScriptedSource()
+
+
+@pytest.fixture
+def start(tmp_path: Path, source: ScriptedSource) -> Iterator[Callable[..., Gateway]]:
+    running: list[Gateway] = []
+
+    def begin(**more: Any) -> Gateway:
+        for gateway in running:
+            gateway.stop()
+        running[:] = [Gateway(tmp_path / "data", source, **more)]
+        return running[0]
+
+    (tmp_path / "data").mkdir()
+    yield begin
+    for gateway in running:
+        gateway.stop()
+
+
+def mine(s3: str, prefix: str, **more: Any) -> BucketProperties:
+    keys = {"access_key": SecretStr(ACCESS), "secret_key": SecretStr(SECRET)}
+    return BucketProperties(endpoint=f"{s3}/deliveries", prefix=prefix, **(keys | more))
+
+
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def kept(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_into_the_users_own_bucket(
+    s3: str, start: Callable[..., Gateway], source: ScriptedSource, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    names = [source.add(1, slow(0.05)), source.add(2, cut_at(100_000)), source.add(3, down, cut_at(0))]
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, names, bucket=mine(s3, "user/one"))
+    sealed = gateway.store.destination(order.id)[1]
+    assert sealed is not None
+    assert gateway.wait(order.id) == "delivered"
+    lying = dict(BucketStorage(bucket_of(s3, "deliveries", prefix="user/one")).list())
+    expected = {f"orders/{order.id}/{name}/{name}.SAFE.zip": len(source.data[name]) for name in names}
+    assert {key: size for key, size in lying.items() if not key.endswith("metadata.json")} == expected
+    assert len(lying) == 6
+    for position, name in enumerate(names, start=1):
+        delivery = gateway.service.delivered(gateway.account, order.id, f"{order.id}-{position}")
+        content = BucketStorage(bucket_of(s3, "deliveries", prefix="user/one")).read(str(delivery.key))
+        assert content == source.data[name]
+        assert (delivery.checksums or {})["sha256"] == hashlib.sha256(content).hexdigest()
+        assert gateway.service.metadata(gateway.account, order.id, delivery.id).product.id == name
+    shown = gateway.store.order(gateway.account, order.id)
+    assert (shown.destination.kind, shown.destination.bucket, shown.destination.prefix) == (
+        "bucket",
+        "deliveries",
+        "user/one",
+    )
+    storage = gateway.store.account(gateway.account).storage
+    assert (storage.used, storage.reserved) == (0, 0), "what goes into one's own bucket costs no quota"
+    assert gateway.files() == []
+    # The keys: sealed while the order lasted, gone when it ended, never in clear anywhere.
+    assert gateway.store.destination(order.id)[1] is None
+    everything = kept(tmp_path) + caplog.text.encode() + repr(shown).encode() + shown.model_dump_json().encode()
+    assert SECRET.encode() not in everything
+    assert SECRET not in sealed
+
+
+def test_a_restart_takes_a_bucket_order_up(s3: str, start: Callable[..., Gateway], source: ScriptedSource) -> None:
+    names = [source.add(number, slow(0.1)) for number in range(4)]
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, names, bucket=mine(s3, "user/restart"))
+    until(lambda: any(item.transferred for item in gateway.store.deliveries(gateway.account)[1]))
+    gateway = start()
+    assert gateway.wait(order.id) == "delivered"
+    lying = BucketStorage(bucket_of(s3, "deliveries", prefix="user/restart"))
+    for name in names:
+        assert lying.read(f"orders/{order.id}/{name}/{name}.SAFE.zip") == source.data[name]
+
+
+def test_wrong_bytes_do_not_stay_in_a_bucket(s3: str, start: Callable[..., Gateway], source: ScriptedSource) -> None:
+    name = source.add(1, *[wrong_byte] * 9)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name], bucket=mine(s3, "user/wrong"))
+    assert gateway.wait(order.id) == "failed"
+    assert "CRC" in (gateway.store.delivery(gateway.account, order.id, f"{order.id}-1").error or "")
+    assert BucketStorage(bucket_of(s3, "deliveries", prefix="user/wrong")).list() == []
+
+
+def test_a_cancelled_bucket_order_leaves_nothing_half_done(
+    s3: str, start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    name = source.add(1, slow(0.2))
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name], bucket=mine(s3, "user/cancel"))
+    until(lambda: gateway.store.delivery(gateway.account, order.id, f"{order.id}-1").transferred > 0)
+    gateway.service.cancel(gateway.account, order.id)
+    assert gateway.store.destination(order.id)[1] is None
+    time.sleep(2)
+    assert BucketStorage(bucket_of(s3, "deliveries", prefix="user/cancel")).list() == []
+
+
+def test_a_bucket_is_probed_before_the_order_is_accepted(
+    s3: str, start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    name = source.add(1)
+    gateway = start()
+    bad = [
+        mine(s3, "p", secret_key=SecretStr("wrong")),
+        mine(s3, "p", access_key=SecretStr("READER"), secret_key=SecretStr("reader")),
+        mine(f"http://127.0.0.1:{free_port()}", "p"),
+        BucketProperties(endpoint=s3, access_key=SecretStr(ACCESS), secret_key=SecretStr(SECRET)),
+    ]
+    for properties in bad:
+        with pytest.raises(errors.BucketRefused) as caught:
+            gateway.service.create_order(gateway.account, [name], bucket=properties)
+        assert SECRET not in str(caught.value)
+    assert gateway.store.orders(gateway.account, 0, 10) == (0, [])
+    assert source.opened == []
+
+
+def test_a_shared_gateway_delivers_into_no_private_network(s3: str, tmp_path: Path) -> None:
+    store = Store("sqlite://")
+    shared = Destinations(store, FolderStorage(tmp_path), b"s" * 32, private_buckets=False)
+    with pytest.raises(errors.BucketRefused, match="private network"):
+        shared.accept(mine(s3, "p"))
+    store.close()
+
+
+def test_keys_sealed_with_another_secret_are_not_guessed_at(
+    s3: str, start: Callable[..., Gateway], source: ScriptedSource, tmp_path: Path
+) -> None:
+    name = source.add(1, slow(0.5))
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name], bucket=mine(s3, "p"))
+    other = Destinations(gateway.store, FolderStorage(tmp_path / "other"), b"t" * 32, private_buckets=True)
+    with pytest.raises(errors.BucketRefused, match="another secret"):
+        other.of(gateway.account, order.id)
+    gateway.service.cancel(gateway.account, order.id)
+
+
+def test_over_http_with_a_client(
+    s3: str, start: Callable[..., Gateway], source: ScriptedSource, tmp_path: Path
+) -> None:
+    name = source.add(1)
+    gateway = start()
+    with served(gateway) as url, Client(url, api_key=gateway.key) as eo:
+        order = eo.wait(eo.order([name], bucket=mine(s3, "user/http")), progress=False)
+        assert order.destination.kind == "bucket"
+        delivery = eo.deliveries(order)[0]
+        for ask in (lambda: eo.download_url(delivery), lambda: eo.download(order, tmp_path, progress=False)):
+            with pytest.raises(errors.InOwnBucket, match="deliveries") as caught:
+                ask()
+            assert caught.value.details["key"] == delivery.key
+        assert eo.metadata(delivery).size == len(source.data[name])
+        eo.delete(order)
+        assert eo.orders() == []
+    # A bucket of the user's keeps what it has: the gateway has no keys to it any more.
+    assert BucketStorage(bucket_of(s3, "deliveries", prefix="user/http")).exists(str(delivery.key))
+
+
+def test_the_free_storage_may_be_a_bucket(
+    s3: str, start: Callable[..., Gateway], source: ScriptedSource, tmp_path: Path
+) -> None:
+    names = [source.add(1), source.add(2, cut_at(200_000))]
+    gateway = start(storage=BucketStorage(bucket_of(s3, "deliveries", prefix="free")))
+    with served(gateway) as url, Client(url, api_key=gateway.key) as eo:
+        order = eo.wait(eo.order(names), progress=False)
+        assert eo.me().storage.used == sum(len(source.data[name]) for name in names)
+        signed = eo.download_url(eo.deliveries(order)[0])
+        assert signed.url.startswith(s3), "straight from the bucket, not through the gateway"
+        with urllib.request.urlopen(urllib.request.Request(signed.url, headers={"Range": "bytes=5-14"})) as part:
+            assert part.read() == source.data[names[0]][5:15]
+        paths = eo.download(order, tmp_path / "here", progress=False)
+        assert [path.read_bytes() for path in paths] == [source.data[name] for name in names]
+        token = {"Authorization": f"Bearer {gateway.access.login(gateway.key)}"}
+        verb = wire.VERBS["download"].url(order_id=order.id, delivery_id=f"{order.id}-1")
+        answer = httpx.get(url + verb, headers=token, follow_redirects=False, trust_env=False)
+        assert (answer.status_code, answer.headers["location"].startswith(s3)) == (307, True)
+        link, _ = gateway.access.link(f"{gateway.account}/orders/{order.id}/{names[0]}/{names[0]}.SAFE.zip")
+        assert httpx.get(url + link, trust_env=False).status_code == 403, "the gateway serves no files of its own now"
+        eo.delete(order)
+        assert eo.me().storage.used == 0
+    assert gateway.files() == []
