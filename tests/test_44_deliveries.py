@@ -15,6 +15,7 @@ from scripted import Gateway, Reading, ScriptedSource, cut_at, down, short_by, s
 
 from extenso_nb.errors import NotDelivered, SourceUnavailable, UnknownOrder
 from extenso_nb.gateway import deliveries as deliveries_module
+from extenso_nb.retry import Retry
 
 
 def nameless(data: bytes, offset: int) -> Iterator[bytes]:
@@ -341,3 +342,56 @@ def test_a_data_directory_may_have_any_name(tmp_path: Path, source: ScriptedSour
     gateway.stop()
     assert {"flows.db", "gateway.db"} <= {path.name for path in folder.iterdir()}
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_what_waits_takes_no_place_from_what_could_go(
+    tmp_path: Path, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "MOST_AT_ONCE", 4)
+    cold = [source.add(number) for number in range(20)]
+    source.cold.update(cold)
+    failing = [source.add(number, *[down] * 9) for number in range(20, 40)]
+    good = source.add(99)
+    gateway = Gateway(tmp_path, source, schedule=Retry(attempts=3, first=600, longest=600))
+    try:
+        first, _ = gateway.service.create_order(gateway.account, cold + failing)
+        until(lambda: gateway.store.deliveries(gateway.account, status="warming")[0] == 20)
+        until(lambda: sum(bool(item.error) for item in gateway.store.deliveries(gateway.account)[1]) == 20)
+        second, _ = gateway.service.create_order(gateway.account, [good])
+        assert gateway.wait(second.id, 20) == "delivered"
+        assert gateway.store.order(gateway.account, first.id).status == "running"
+        assert sorted(source.warmed) == sorted(cold), "each is asked for once"
+        gateway.service.cancel(gateway.account, first.id)
+    finally:
+        gateway.stop()
+
+
+def test_a_cold_product_is_looked_at_until_it_is_there(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "COLD_POLL_SECONDS", 0.3)
+    name = source.add(1)
+    source.cold.add(name)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    until(lambda: gateway.store.delivery(gateway.account, 1, "1-1").status == "warming")
+    time.sleep(1.5)
+    gateway = start()  # a restart in between forgets nothing, and does not ask again
+    source.cold.clear()
+    assert gateway.wait(order.id) == "delivered"
+    assert source.warmed == [name]
+    assert delivered(gateway, order.id) == source.data[name]
+
+
+def test_a_product_that_stays_cold_fails_with_that_reason(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "COLD_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(deliveries_module, "COLD_POLLS", 3)
+    name = source.add(1)
+    source.cold.add(name)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "failed"
+    assert "cold" in (gateway.store.delivery(gateway.account, order.id, "1-1").error or "")
+    assert source.opened == []

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 
 from extenso_nb import retry
 from extenso_nb.errors import (
@@ -25,7 +25,7 @@ from extenso_nb.errors import (
 from extenso_nb.gateway.catalogue import Catalogue
 from extenso_nb.gateway.destinations import Destinations, Place
 from extenso_nb.gateway.sources import Content
-from extenso_nb.gateway.store import Store
+from extenso_nb.gateway.store import Store, Turn
 from extenso_nb.models import Delivery, DeliveryMetadata, Product
 from extenso_nb.readers.verify import verify
 
@@ -45,8 +45,9 @@ POLL_SECONDS = 0.2
 """How often the queues are looked at."""
 RECONCILE_SECONDS = 30.0
 """How often open deliveries are looked through for those whose workflow broke off, or was never begun."""
-MOST_AT_ONCE = 100
-"""Deliveries under way in one process, those that wait or warm up included; each is a thread."""
+MOST_AT_ONCE = 50
+"""Deliveries of one source under way in one process, those that wait for a place at the source included; each is a thread.
+What waits for its next attempt, or warms up, is none."""
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class Deliveries:
         DBOS.launch()
         for name, source in self.catalogue.sources.items():
             _register(_queue(name), getattr(source, "concurrency", 4))
-        _register(_DELIVERIES, MOST_AT_ONCE)
+            _register(_waiting(name), MOST_AT_ONCE)
         self._remove_deleted()
         self._dispatcher = threading.Thread(target=self._dispatch, name="extenso-dispatch", daemon=True)
         self._dispatcher.start()
@@ -133,28 +134,33 @@ class Deliveries:
     def _reconcile(self) -> None:
         # An order is accepted in one transaction and its workflows are begun after it; whatever comes in between
         # leaves deliveries without one. Beginning a workflow twice is beginning it once: the delivery names it.
-        waiting = self.store.open_deliveries()
+        waiting = self.store.due_deliveries()
         states = _states(waiting)
-        for delivery_id in waiting:
+        for turn in waiting:
             if self._stopped.is_set():
                 return
-            state = states.get(delivery_id)
+            state = states.get(turn)
             if state is None:
-                self.submit(delivery_id)
-            elif state not in _LIVING and not self.store.work(delivery_id)[1].ended:
-                self._begin_anew(delivery_id, state)
+                self.submit(turn)
+            elif state not in _LIVING and not self.store.work(turn.delivery_id)[1].ended:
+                self._begin_anew(turn, state)
 
-    def _begin_anew(self, delivery_id: str, state: str) -> None:
+    def _begin_anew(self, turn: Turn, state: str) -> None:
         """A workflow that broke off by a fault of ours must not keep its delivery open for ever."""
-        _log.warning("the workflow of delivery %s ended %s: begun anew", delivery_id, state)
+        _log.warning("the workflow of delivery %s ended %s: begun anew", turn.delivery_id, state)
         # Its transfers too: they have the same names again, and would answer what they did before without a byte moved.
-        DBOS.delete_workflow(_workflow(delivery_id), delete_children=True)
-        self.submit(delivery_id)
+        DBOS.delete_workflow(_workflow(*turn), delete_children=True)
+        self.submit(turn)
 
-    def submit(self, delivery_id: str) -> None:
+    def submit(self, turn: Turn) -> None:
         """Begin the workflow of a delivery; nothing happens when it has one."""
-        with SetWorkflowID(_workflow(delivery_id)):
-            DBOS.enqueue_workflow(_DELIVERIES, _deliver, delivery_id)
+        _enqueue(*turn, queue=self.waiting_queue(turn.delivery_id))
+
+    def waiting_queue(self, delivery_id: str) -> str:
+        """Where a delivery waits for its turn: with those of its source, so that a slow source holds up no other."""
+        source = self.store.work(delivery_id)[1].source
+        known = source if source in self.catalogue.sources else next(iter(self.catalogue.sources))
+        return _waiting(str(known))
 
     def _remove_deleted(self) -> None:
         for account, order_id in self.store.to_remove():
@@ -182,9 +188,10 @@ class Deliveries:
             return {"sources": list(product.sources), "cold": None, "reason": ""}
         return {"sources": [], "cold": product.sources[0], "reason": ""}
 
-    def warm_up(self, delivery_id: str, source: str, *, first: bool) -> str | None:
-        """Ask a source to bring a cold product back; None, or why it cannot be asked."""
+    def warm_up(self, delivery_id: str, source: str, attempt: int, polls: int) -> str | None:
+        """Ask a source to bring a cold product back, the first time; None, or why it cannot be asked."""
         _, delivery = self.store.work(delivery_id)
+        first = polls == 0
         if first:
             try:
                 self.catalogue.sources[source].warm_up(delivery.product_id)
@@ -192,7 +199,8 @@ class Deliveries:
                 return self._noted(delivery_id, error, source)
         event = "cold: warm-up asked for" if first else None
         later = _in(COLD_POLL_SECONDS)
-        self.store.advance(delivery_id, "warming", event=event, source=source, next_attempt_at=later)
+        turn = {"attempt": attempt, "polls": polls + 1}
+        self.store.advance(delivery_id, "warming", event=event, source=source, next_attempt_at=later, **turn)
         return None
 
     def transfer(self, delivery_id: str, source: str) -> dict[str, Any]:
@@ -302,7 +310,7 @@ class Deliveries:
         beside = metadata.key.rpartition("/")[0] + "/metadata.json"
         place.storage.put_bytes(beside, metadata.model_dump_json(by_alias=True, exclude_none=True).encode())
 
-    def postpone(self, delivery_id: str, seconds: float, reason: str) -> None:
+    def postpone(self, delivery_id: str, seconds: float, reason: str, attempt: int, polls: int) -> None:
         """Note that the next attempt comes later."""
         self.store.advance(
             delivery_id,
@@ -311,6 +319,8 @@ class Deliveries:
             next_attempt_at=_in(seconds),
             transferred=0,
             error=reason,
+            attempt=attempt + 1,
+            polls=polls,
         )
 
     def fail(self, delivery_id: str, reason: str) -> None:
@@ -417,23 +427,22 @@ def _in(seconds: float) -> datetime:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).replace(tzinfo=None)
 
 
-_DELIVERIES = "deliveries"
 _NO_END = 2**31 - 1
 """DBOS gives a workflow up after so many crashes of its process; here only the schedule decides when to give up."""
 
 
-def _workflow(delivery_id: str) -> str:
-    return f"delivery-{delivery_id}"
+def _workflow(delivery_id: str, attempt: int, polls: int) -> str:
+    return f"delivery-{delivery_id}.{attempt}.{polls}"
 
 
 _LIVING = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
 
 
-def _states(delivery_ids: list[str]) -> dict[str, str]:
+def _states(turns: list[Turn]) -> dict[Turn, str]:
     """The state of the workflow of each delivery that has one."""
-    states: dict[str, str] = {}
-    for first in range(0, len(delivery_ids), 500):
-        names = {_workflow(delivery_id): delivery_id for delivery_id in delivery_ids[first : first + 500]}
+    states: dict[Turn, str] = {}
+    for first in range(0, len(turns), 500):
+        names = {_workflow(*turn): turn for turn in turns[first : first + 500]}
         found = DBOS.list_workflows(workflow_ids=list(names), load_input=False, load_output=False)
         states |= {names[flow.workflow_id]: flow.status for flow in found}
     return states
@@ -441,6 +450,10 @@ def _states(delivery_ids: list[str]) -> dict[str, str]:
 
 def _queue(source: str) -> str:
     return f"source-{source}"
+
+
+def _waiting(source: str) -> str:
+    return f"waiting-{source}"
 
 
 def _register(queue: str, limit: int) -> None:
@@ -464,8 +477,8 @@ def _locate(delivery_id: str) -> dict[str, Any]:
 
 
 @DBOS.step(name="warm-up")
-def _warm_up(delivery_id: str, source: str, first: bool) -> str | None:
-    return _deliveries().warm_up(delivery_id, source, first=first)
+def _warm_up(delivery_id: str, source: str, attempt: int, polls: int) -> str | None:
+    return _deliveries().warm_up(delivery_id, source, attempt, polls)
 
 
 @DBOS.step(name="transfer")
@@ -479,8 +492,8 @@ def _settle(delivery_id: str, stored: dict[str, Any]) -> str | None:
 
 
 @DBOS.step(name="postpone")
-def _postpone(delivery_id: str, seconds: float, reason: str) -> None:
-    _deliveries().postpone(delivery_id, seconds, reason)
+def _postpone(delivery_id: str, seconds: float, reason: str, attempt: int, polls: int) -> None:
+    _deliveries().postpone(delivery_id, seconds, reason, attempt, polls)
 
 
 @DBOS.step(name="fail")
@@ -501,34 +514,40 @@ def _transfer(delivery_id: str, source: str) -> dict[str, Any]:
 
 
 @DBOS.workflow(name="deliver", max_recovery_attempts=_NO_END)
-def _deliver(delivery_id: str) -> None:
-    attempt, polls = 1, 0
-    while True:
-        place = _locate(delivery_id)
-        if place.get("ended"):
+def _deliver(delivery_id: str, attempt: int, polls: int) -> None:
+    """One attempt. What has to wait is another workflow, delayed: hours of waiting take neither thread nor place."""
+    place = _locate(delivery_id)
+    if place.get("ended"):
+        return
+    reason = place["reason"]
+    if place["cold"] and polls < COLD_POLLS:
+        refused = _warm_up(delivery_id, place["cold"], attempt, polls)
+        if refused is None:
+            _later(delivery_id, COLD_POLL_SECONDS, attempt, polls + 1)
             return
-        reason = place["reason"]
-        if place["cold"] and polls < COLD_POLLS:
-            refused = _warm_up(delivery_id, place["cold"], polls == 0)
-            if refused is None:
-                polls += 1
-                DBOS.sleep(COLD_POLL_SECONDS)
-                continue
-            reason = refused
-        elif place["cold"]:
-            reason = "it stayed cold for three days"
-        for source in place["sources"]:
-            handle = DBOS.enqueue_workflow(_queue(source), _transfer, delivery_id, source)
-            stored = handle.get_result(polling_interval_sec=POLL_SECONDS)
-            if stored.get("ended"):
-                return
-            reason = _settle(delivery_id, stored) if "key" in stored else stored["reason"]
-            if reason is None:
-                return
-        seconds = _wait(attempt)
-        if seconds is None:
-            _fail(delivery_id, reason)
+        reason = refused
+    elif place["cold"]:
+        reason = "it stayed cold for three days"
+    for source in place["sources"]:
+        handle = DBOS.enqueue_workflow(_queue(source), _transfer, delivery_id, source)
+        stored = handle.get_result(polling_interval_sec=POLL_SECONDS)
+        if stored.get("ended"):
             return
-        _postpone(delivery_id, seconds, reason)
-        DBOS.sleep(seconds)
-        attempt += 1
+        reason = _settle(delivery_id, stored) if "key" in stored else stored["reason"]
+        if reason is None:
+            return
+    seconds = _wait(attempt)
+    if seconds is None:
+        _fail(delivery_id, reason)
+        return
+    _postpone(delivery_id, seconds, reason, attempt, polls)
+    _later(delivery_id, seconds, attempt + 1, polls)
+
+
+def _later(delivery_id: str, seconds: float, attempt: int, polls: int) -> None:
+    _enqueue(delivery_id, attempt, polls, queue=_deliveries().waiting_queue(delivery_id), seconds=seconds)
+
+
+def _enqueue(delivery_id: str, attempt: int, polls: int, *, queue: str, seconds: float | None = None) -> None:
+    with SetWorkflowID(_workflow(delivery_id, attempt, polls)), SetEnqueueOptions(delay_seconds=seconds):
+        DBOS.enqueue_workflow(queue, _deliver, delivery_id, attempt, polls)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -32,7 +32,7 @@ from extenso_nb.models import (
     TrailEntry,
 )
 
-__all__ = ["DEFAULT_QUOTA", "NewDelivery", "Store", "order_status", "sqlite_url"]
+__all__ = ["DEFAULT_QUOTA", "NewDelivery", "Store", "Turn", "order_status", "sqlite_url"]
 
 DEFAULT_QUOTA = 10_000_000_000
 """Bytes of free storage of an account."""
@@ -82,6 +82,8 @@ deliveries = sa.Table(
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Column("updated_at", sa.DateTime, nullable=False),
     sa.Column("next_attempt_at", sa.DateTime),
+    sa.Column("attempt", sa.Integer, nullable=False, default=1),
+    sa.Column("polls", sa.Integer, nullable=False, default=0),
     sa.Column("error", sa.String),
 )
 trail = sa.Table(
@@ -95,7 +97,7 @@ trail = sa.Table(
     sa.Column("bytes", sa.BigInteger),
 )
 
-_OURS = {"position", "metadata"}
+_OURS = {"attempt", "metadata", "polls", "position"}
 """Columns of a delivery that the API does not show with it."""
 _READING = {"extenso_reading": True}
 _OPEN = deliveries.c.status.not_in(sorted(DELIVERY_ENDED))
@@ -109,6 +111,14 @@ class NewDelivery:
     size: int
     """Bytes to reserve."""
     source: str | None = None
+
+
+class Turn(NamedTuple):
+    """Where a delivery stands: which attempt comes next, and how often its cold product has been looked at."""
+
+    delivery_id: str
+    attempt: int = 1
+    polls: int = 0
 
 
 def _now() -> datetime:
@@ -335,6 +345,14 @@ class Store:
         with self._read() as connection:
             found = connection.scalar(sa.select(deliveries.c.metadata).where(deliveries.c.id == delivery_id))
             return dict(found or {})
+
+    def due_deliveries(self) -> list[Turn]:
+        """The turns of all deliveries that have not ended and wait for no later time, oldest first."""
+        due = _OPEN & (deliveries.c.next_attempt_at.is_(None) | (deliveries.c.next_attempt_at <= _now()))
+        with self._read() as connection:
+            page = sa.select(deliveries.c.id, deliveries.c.attempt, deliveries.c.polls).where(due)
+            page = page.order_by(deliveries.c.order_id, deliveries.c.position)
+            return [Turn(str(row.id), row.attempt, row.polls) for row in connection.execute(page)]
 
     def open_deliveries(self) -> list[str]:
         """All deliveries of all accounts that have not ended, oldest first."""
