@@ -7,7 +7,6 @@ import ipaddress
 import re
 import secrets
 import socket
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -17,11 +16,10 @@ from pydantic import SecretStr
 
 from extenso_nb.errors import BucketRefused
 from extenso_nb.models import BucketProperties
-from extenso_nb.storage.keys import BLOCK, checked_key, regular
+from extenso_nb.storage.keys import BLOCK, checked_key
+from extenso_nb.storage.objects import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from obstore.store import S3Store
 
 __all__ = ["Bucket", "BucketStorage", "locate_bucket", "refuse_private"]
@@ -124,17 +122,17 @@ def _refused(message: str, hint: str) -> BucketRefused:
     return BucketRefused(message, hint=hint)
 
 
-class BucketStorage:
-    """A storage in an S3 bucket. An object appears under its key when all its bytes are there, never before."""
+class BucketStorage(Storage):
+    """A storage in an S3 bucket."""
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
-        self._store = self._open()
+        self._store: S3Store = self._connected()
 
     def __repr__(self) -> str:
         return f"<BucketStorage {self.bucket.url}>"
 
-    def _open(self) -> S3Store:
+    def _connected(self) -> S3Store:
         from obstore.store import S3Store
 
         return S3Store(
@@ -177,86 +175,9 @@ class BucketStorage:
             line = line.replace(secret.get_secret_value(), "***")
         return line.strip().rstrip(".: ") + "."
 
-    def put(self, key: str, blocks: Iterable[bytes]) -> None:
-        """Store an object from blocks of any length. An error raised by `blocks` comes out again, and nothing is stored."""
-        import obstore
-
-        failure: list[BaseException] = []
-
-        def guarded() -> Iterator[bytes]:
-            try:
-                yield from regular(blocks)
-            except BaseException as error:
-                failure.append(error)
-                raise
-
-        try:
-            obstore.put(
-                self._store, checked_key(key), guarded(), use_multipart=True, chunk_size=BLOCK, max_concurrency=4
-            )
-        except BaseException:
-            if failure:
-                raise failure[0] from None
-            raise
-
-    def put_bytes(self, key: str, content: bytes) -> None:
-        """Store a small object."""
-        import obstore
-
-        obstore.put(self._store, checked_key(key), content, use_multipart=False)
-
-    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """Bytes of an object from `start` on. Raises FileNotFoundError."""
-        import obstore
-
-        there = self.size(key) - start
-        wanted = there if length is None else min(length, there)
-        if wanted <= 0:  # an empty range is an error to S3
-            return b""
-        return bytes(obstore.get_range(self._store, checked_key(key), start=start, length=wanted))
-
-    def size(self, key: str) -> int:
-        """Bytes of an object. Raises FileNotFoundError."""
-        import obstore
-
-        return int(obstore.head(self._store, checked_key(key))["size"])
-
-    def exists(self, key: str) -> bool:
-        """Whether there is such an object."""
-        try:
-            self.size(key)
-        except FileNotFoundError:
-            return False
-        return True
-
     def open(self, key: str) -> BinaryIO:
         """An object as a file to read and seek in, fetched by ranges of 8 MB. Raises FileNotFoundError."""
         return cast("BinaryIO", io.BufferedReader(_Ranged(self, key, self.size(key)), buffer_size=BLOCK))
-
-    def list(self, prefix: str = "") -> list[tuple[str, int]]:
-        """Keys and sizes below a prefix (whole path segments), in order."""
-        import obstore
-
-        found = []
-        for batch in obstore.list(self._store, prefix=prefix or None):
-            found += [(str(item["path"]), int(item["size"])) for item in cast("list[Any]", batch)]
-        return sorted(found)
-
-    def delete(self, key: str) -> None:
-        """Delete an object; nothing happens when it is not there."""
-        import obstore
-
-        try:
-            obstore.delete(self._store, checked_key(key))
-        except FileNotFoundError:
-            return
-
-    def delete_below(self, prefix: str) -> int:
-        """Delete all objects below a prefix; their number."""
-        keys = [key for key, _ in self.list(checked_key(prefix))]
-        for key in keys:
-            self.delete(key)
-        return len(keys)
 
     def sweep(self, key_or_prefix: str) -> None:
         """Nothing to do: parts of an upload that was not completed are no object, and the bucket's own rules drop them."""
