@@ -1,4 +1,4 @@
-"""The command line: extenso search, estimate, order, status, wait, get, open, serve, stop, demo, doctor."""
+"""The command line: extenso search, estimate, order, status, wait, get, open, serve, stop, admin, demo, doctor."""
 
 from __future__ import annotations
 
@@ -125,6 +125,12 @@ def _add_gateway(commands: Any) -> None:
     serve.add_argument("--idle", type=float, metavar="SECONDS", help="end when so long nobody asked for anything")
     stop = _command(commands, "stop", _stop, "end the gateway of this machine", gateway=False)
     stop.add_argument("--data-dir", type=Path)
+    admin = _command(commands, "admin", _admin, "accounts of a gateway: create, list, revoke, quota", gateway=False)
+    admin.add_argument("action", choices=("create", "list", "revoke", "quota"))
+    admin.add_argument("account", nargs="?", help="name of the new account; id of one that there is")
+    admin.add_argument("--quota", default="10GB", help="free storage, as 500MB or 10GB (default 10GB)")
+    admin.add_argument("--role", choices=("user", "operator"), default="user")
+    admin.add_argument("--data-dir", type=Path, help="of the gateway; by default the user's data directory")
     demo = _command(commands, "demo", _demo, "the whole way on the sample archive", gateway=False)
     demo.add_argument(
         "--out", type=Path, default=Path("demo"), help="where the picture and the report go (default demo)"
@@ -314,6 +320,27 @@ def _stop(options: argparse.Namespace) -> None:
     print(
         f"The gateway at {found.url} (process {found.pid}) was told to end; open deliveries go on when it is started again."
     )
+
+
+def _admin(options: argparse.Namespace) -> None:
+    from extenso_nb import admin
+    from extenso_nb.gateway.embed import default_data_dir
+
+    folder, account = options.data_dir or default_data_dir(), options.account
+    if options.action == "list":
+        print(*admin.listed(folder), sep="\n")
+        return
+    if not account:
+        raise InputError(f"`admin {options.action}` needs an account.", hint="See `extenso admin list`.")
+    if options.action == "create":
+        made, key = admin.create(folder, account, role=options.role, quota=admin.quota_bytes(options.quota))
+        # The one moment at which a key is shown: nobody can look it up later. It alone goes to standard output.
+        print(f"account {made} for {account}; its API key, shown only now:", file=sys.stderr, flush=True)
+        print(key)
+    elif options.action == "quota":
+        admin.set_quota(folder, account, admin.quota_bytes(options.quota))
+    else:
+        admin.revoke(folder, account)
 
 
 def _demo(options: argparse.Namespace) -> None:

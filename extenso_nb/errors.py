@@ -18,6 +18,7 @@
      ├─ NotFoundError (LookupError)     the thing named is not there; never raised for "the source failed"
      │   ├─ UnknownRoute                no such path in the API
      │   ├─ UnknownProduct              no source holds the product
+     │   ├─ UnknownAccount              no such account of this gateway (`extenso admin` only)
      │   ├─ UnknownOrder
      │   ├─ UnknownDelivery
      │   └─ NoQuicklook                 the product has no picture (all of S5P, some of S1 and S3)
@@ -96,6 +97,7 @@ __all__ = [
     "SourceUnavailable",
     "TooManyRequests",
     "TransferError",
+    "UnknownAccount",
     "UnknownBand",
     "UnknownDelivery",
     "UnknownOrder",
@@ -283,6 +285,12 @@ class UnknownProduct(NotFoundError):
 
     status, code = 404, 1201
     default_hint = "Search for it by `identifier:` to see what is there, or order the others with partial=True."
+
+
+class UnknownAccount(NotFoundError):
+    """No such account of this gateway; the API never says it, only `extenso admin` does."""
+
+    default_hint = "List the accounts with `extenso admin list`."
 
 
 class UnknownOrder(NotFoundError):

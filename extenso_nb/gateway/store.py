@@ -17,6 +17,7 @@ from extenso_nb.errors import (
     IdempotencyConflict,
     OrderFinished,
     QuotaExceeded,
+    UnknownAccount,
     UnknownDelivery,
     UnknownOrder,
 )
@@ -48,6 +49,7 @@ accounts = sa.Table(
     sa.Column("quota", sa.BigInteger, nullable=False),
     sa.Column("key_hash", sa.String, nullable=False, unique=True),
     sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("revoked_at", sa.DateTime),
 )
 orders = sa.Table(
     "orders",
@@ -187,15 +189,43 @@ class Store:
             return account
 
     def account_of_key(self, key: str) -> str | None:
-        """The account of an API key, or None."""
+        """The account of an API key, or None: no such key, or revoked."""
         with self._read() as connection:
-            found = connection.scalar(sa.select(accounts.c.id).where(accounts.c.key_hash == _hashed(key)))
+            this = (accounts.c.key_hash == _hashed(key)) & accounts.c.revoked_at.is_(None)
+            found = connection.scalar(sa.select(accounts.c.id).where(this))
             return None if found is None else str(found)
 
     def has_account(self, account: str) -> bool:
-        """Whether there is such an account."""
+        """Whether there is such an account, and its key has not been revoked."""
         with self._read() as connection:
-            return connection.scalar(sa.select(accounts.c.id).where(accounts.c.id == account)) is not None
+            this = (accounts.c.id == account) & accounts.c.revoked_at.is_(None)
+            return connection.scalar(sa.select(accounts.c.id).where(this)) is not None
+
+    def accounts(self) -> list[tuple[Account, bool]]:
+        """All accounts, oldest first, and whether the key of each is still good."""
+        with self._read() as connection:
+            rows = connection.execute(sa.select(accounts).order_by(accounts.c.created_at, accounts.c.id)).all()
+            return [
+                (
+                    Account(id=row.id, name=row.name, role=row.role, storage=_storage(connection, row.id)),
+                    row.revoked_at is None,
+                )
+                for row in rows
+            ]
+
+    def set_quota(self, account: str, quota: int) -> None:
+        """Change the free storage of an account; orders accepted before stay. Raises UnknownAccount."""
+        self._change_account(account, quota=quota)
+
+    def revoke(self, account: str) -> None:
+        """Refuse the key of an account, and all its tokens, from now on; what it owns stays. Raises UnknownAccount."""
+        self._change_account(account, revoked_at=_now())
+
+    def _change_account(self, account: str, **values: Any) -> None:
+        with self._write() as connection:
+            changed = connection.execute(accounts.update().where(accounts.c.id == account).values(**values))
+            if changed.rowcount != 1:
+                raise UnknownAccount(f"There is no account {account!r}.")
 
     def account(self, account: str) -> Account:
         """An account with its storage."""

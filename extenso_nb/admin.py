@@ -1,0 +1,74 @@
+"""Accounts of a gateway, for its operator: create, list, revoke, set quota; also while the gateway runs."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from extenso_nb import _html
+from extenso_nb.errors import DataDirectoryReadOnly, InputError
+
+if TYPE_CHECKING:
+    from extenso_nb.gateway.store import Store
+
+__all__ = ["create", "listed", "quota_bytes", "revoke", "set_quota"]
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def quota_bytes(text: str) -> int:
+    """Bytes of a size such as `500MB`, `10 GB` (decimal units) or `1000000`. Raises InputError."""
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ?([KMGT]?B)?", text.strip().upper(), re.ASCII)
+    if found is None:
+        raise InputError(f"{text!r} is not a size.", hint="Write it as 500MB, 10GB or in bytes.")
+    return int(float(found[1]) * _UNITS[found[2] or ""])
+
+
+@contextlib.contextmanager
+def _store(data_dir: Path) -> Iterator[Store]:
+    from extenso_nb.gateway.store import Store, sqlite_url
+
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataDirectoryReadOnly(f"{data_dir} cannot be written: {error.strerror or error}.") from error
+    store = Store(sqlite_url(data_dir.resolve() / "gateway.db"))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def create(data_dir: Path, name: str, *, role: Literal["user", "operator"] = "user", quota: int) -> tuple[str, str]:
+    """Make an account; its id and its API key, which is kept nowhere and cannot be shown again."""
+    from extenso_nb.gateway.access import new_api_key
+
+    key = new_api_key()
+    with _store(data_dir) as store:
+        return store.add_account(name, key=key, role=role, quota=quota), key
+
+
+def listed(data_dir: Path) -> list[str]:
+    """A line for each account: id, name, role, storage, and whether it was revoked."""
+    with _store(data_dir) as store:
+        return [
+            f"{account.id}  {account.name:<16} {account.role:<9} {_html.bytes_text(account.storage.used)} used,"
+            f" {_html.bytes_text(account.storage.reserved)} reserved of {_html.bytes_text(account.storage.quota)}"
+            + ("" if good else "  revoked")
+            for account, good in store.accounts()
+        ]
+
+
+def set_quota(data_dir: Path, account: str, quota: int) -> None:
+    """Change the free storage of an account. Raises UnknownAccount."""
+    with _store(data_dir) as store:
+        store.set_quota(account, quota)
+
+
+def revoke(data_dir: Path, account: str) -> None:
+    """Refuse the key and the tokens of an account from now on. Raises UnknownAccount."""
+    with _store(data_dir) as store:
+        store.revoke(account)
