@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,14 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["create", "listed", "quota_bytes", "revoke", "set_quota"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_MOST = 10**18
+"""Bytes; larger numbers do not fit into the tables."""
 
 
 def quota_bytes(text: str) -> int:
     """Bytes of a size such as `500MB`, `10 GB` (decimal units) or `1000000`. Raises InputError."""
     found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ?([KMGT]?B)?", text.strip().upper(), re.ASCII)
-    if found is None:
+    size = int(Decimal(found[1]) * _UNITS[found[2] or ""]) if found else -1
+    if not 0 <= size <= _MOST:
         raise InputError(f"{text!r} is not a size.", hint="Write it as 500MB, 10GB or in bytes.")
-    return int(float(found[1]) * _UNITS[found[2] or ""])
+    return size
 
 
 @contextlib.contextmanager

@@ -128,7 +128,7 @@ def _add_gateway(commands: Any) -> None:
     admin = _command(commands, "admin", _admin, "accounts of a gateway: create, list, revoke, quota", gateway=False)
     admin.add_argument("action", choices=("create", "list", "revoke", "quota"))
     admin.add_argument("account", nargs="?", help="name of the new account; id of one that there is")
-    admin.add_argument("--quota", default="10GB", help="free storage, as 500MB or 10GB (default 10GB)")
+    admin.add_argument("--quota", help="free storage, as 500MB or 10GB (for a new account: default 10GB)")
     admin.add_argument("--role", choices=("user", "operator"), default="user")
     admin.add_argument("--data-dir", type=Path, help="of the gateway; by default the user's data directory")
     demo = _command(commands, "demo", _demo, "the whole way on the sample archive", gateway=False)
@@ -333,11 +333,13 @@ def _admin(options: argparse.Namespace) -> None:
     if not account:
         raise InputError(f"`admin {options.action}` needs an account.", hint="See `extenso admin list`.")
     if options.action == "create":
-        made, key = admin.create(folder, account, role=options.role, quota=admin.quota_bytes(options.quota))
+        made, key = admin.create(folder, account, role=options.role, quota=admin.quota_bytes(options.quota or "10GB"))
         # The one moment at which a key is shown: nobody can look it up later. It alone goes to standard output.
         print(f"account {made} for {account}; its API key, shown only now:", file=sys.stderr, flush=True)
         print(key)
     elif options.action == "quota":
+        if options.quota is None:
+            raise InputError("`admin quota` needs the size.", hint="Give it as --quota 50GB.")
         admin.set_quota(folder, account, admin.quota_bytes(options.quota))
     else:
         admin.revoke(folder, account)

@@ -15,6 +15,7 @@ from scripted import Gateway, Reading, ScriptedSource, cut_at, down, short_by, s
 
 from extenso_nb.errors import NotDelivered, SourceUnavailable, UnknownOrder
 from extenso_nb.gateway import deliveries as deliveries_module
+from extenso_nb.gateway.store import Turn
 from extenso_nb.retry import Retry
 
 
@@ -293,6 +294,26 @@ def test_a_workflow_that_broke_off_is_begun_anew_and_moves_the_bytes_again(
         gateway = start()
     assert gateway.wait(order.id) == "delivered"
     assert delivered(gateway, order.id) == source.data[name]
+
+
+def test_an_attempt_that_ended_while_it_was_looked_at_is_not_made_twice(
+    tmp_path: Path, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = source.add(1, *[down] * 9)
+    gateway = Gateway(tmp_path, source, schedule=Retry(attempts=3, first=600, longest=600))
+    try:
+        gateway.service.create_order(gateway.account, [name])
+        until(lambda: bool(gateway.store.delivery(gateway.account, 1, "1-1").error))
+        time.sleep(0.5)
+        # As the dispatcher sees it that has read the first turn just before it came to its end.
+        looks = iter([[Turn("1-1")]])
+        due = gateway.store.due_deliveries
+        monkeypatch.setattr(gateway.store, "due_deliveries", lambda: next(looks, None) or due())
+        gateway.deliveries._reconcile()
+        time.sleep(1.5)
+        assert len(source.opened) == 1
+    finally:
+        gateway.stop()
 
 
 def test_an_order_is_accepted_before_its_workflows_are_begun(

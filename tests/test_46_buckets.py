@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import logging
+import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -21,7 +24,7 @@ from extenso_nb.client import Client
 from extenso_nb.gateway.destinations import Destinations
 from extenso_nb.gateway.store import Store
 from extenso_nb.models import BucketProperties
-from extenso_nb.storage import BucketStorage, FolderStorage
+from extenso_nb.storage import BucketStorage, FolderStorage, refuse_private
 
 
 @pytest.fixture
@@ -141,6 +144,12 @@ def test_a_bucket_is_probed_before_the_order_is_accepted(
         mine(s3, "p", access_key=SecretStr("READER"), secret_key=SecretStr("reader")),
         mine(f"http://127.0.0.1:{free_port()}", "p"),
         BucketProperties(endpoint=s3, access_key=SecretStr(ACCESS), secret_key=SecretStr(SECRET)),
+        mine(s3, "p", region="a\nb"),  # these two made the client of the bucket panic
+        mine(s3, "p", access_key=SecretStr("a\nb")),
+        mine(s3, "p", secret_key=SecretStr("")),
+        mine("http://[::1", "p"),
+        mine("https://host:99999", "p"),
+        mine("https://127.0.0.1\\.example.com", "p"),
     ]
     for properties in bad:
         with pytest.raises(errors.BucketRefused) as caught:
@@ -154,8 +163,93 @@ def test_a_shared_gateway_delivers_into_no_private_network(s3: str, tmp_path: Pa
     store = Store("sqlite://")
     shared = Destinations(store, FolderStorage(tmp_path), b"s" * 32, private_buckets=False)
     with pytest.raises(errors.BucketRefused, match="private network"):
-        shared.accept(mine(s3, "p"))
+        shared.accept(mine(s3.replace("http:", "https:"), "p"))
     store.close()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "224.0.0.1",
+        "::1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
+        "fe80::1%lo",
+    ],
+)
+def test_no_spelling_of_a_private_address_passes(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer)
+    with pytest.raises(errors.BucketRefused, match="private network"):
+        refuse_private(bucket_of("https://bucket.example", "deliveries"))
+
+
+def test_a_shared_gateway_takes_https_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 443))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer)
+    refuse_private(bucket_of("https://bucket.example", "deliveries"))
+    with pytest.raises(errors.BucketRefused, match="https"):
+        refuse_private(bucket_of("http://bucket.example", "deliveries"))
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """A server for S3 that notes headers, and names the access key in its refusal, as that of AWS does."""
+
+    noted: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.noted.append(str(self.headers))
+        body = f"<Error><Code>InvalidAccessKeyId</Code><AWSAccessKeyId>{ACCESS}</AWSAccessKeyId></Error>".encode()
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_PUT = do_POST = do_GET
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_key_that_a_server_names_stays_out_of_trail_tables_and_log(
+    refusing: str,
+    start: Callable[..., Gateway],
+    source: ScriptedSource,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = source.add(1)
+    monkeypatch.setattr(BucketStorage, "probe", lambda self: None)  # the keys were good when the order was accepted
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name], bucket=mine(refusing, "p"))
+    assert gateway.wait(order.id) == "failed"
+    assert "InvalidAccessKeyId" in (gateway.store.delivery(gateway.account, order.id, f"{order.id}-1").error or "")
+    assert ACCESS.encode() not in kept(tmp_path) + caplog.text.encode()
+
+
+def test_nothing_of_the_environment_goes_to_a_users_bucket(refusing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "the-operators-token")
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    Refusing.noted.clear()
+    storage = BucketStorage(bucket_of(refusing, "deliveries"))
+    with pytest.raises(errors.BucketRefused, match="InvalidAccessKeyId"):
+        storage.probe()
+    told = "".join(Refusing.noted) + storage.presign("key", seconds=5)
+    assert "the-operators-token" not in told
+    assert ACCESS in told
 
 
 def test_keys_sealed_with_another_secret_are_not_guessed_at(
@@ -213,3 +307,37 @@ def test_the_free_storage_may_be_a_bucket(
         eo.delete(order)
         assert eo.me().storage.used == 0
     assert gateway.files() == []
+
+
+def test_an_order_is_deleted_also_while_the_free_storage_is_down(
+    s3: str, start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = source.add(1)
+    gateway = start(storage=BucketStorage(bucket_of(s3, "deliveries", prefix="down")))
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "delivered"
+
+    def refuse(prefix: str) -> int:
+        raise errors.BucketRefused("The bucket does not answer.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(gateway.storage, "delete_below", refuse)
+        gateway.service.delete(gateway.account, order.id)
+    assert gateway.store.account(gateway.account).storage.used == 0
+    assert gateway.files()
+    gateway.deliveries.begin()
+    until(lambda: gateway.files() == [])
+
+
+def test_a_server_that_never_answers_holds_nobody_for_long(
+    start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    name = source.add(1)
+    gateway = start()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begun = time.monotonic()
+        with pytest.raises(errors.BucketRefused, match="listed"):
+            gateway.service.create_order(
+                gateway.account, [name], bucket=mine(f"http://127.0.0.1:{silent.getsockname()[1]}", "p")
+            )
+    assert time.monotonic() - begun < 40

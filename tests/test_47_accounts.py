@@ -69,6 +69,8 @@ def test_an_account_from_its_making_to_its_end(
         (["revoke", "nobody"], 4),
         (["create", "x", "--quota", "much"], 2),
         (["create", "x", "--quota", "-1"], 2),
+        (["create", "x", "--quota", "999999999999999TB"], 2),
+        (["quota", "nobody"], 2),
     ],
 )
 def test_what_cannot_be_is_refused(

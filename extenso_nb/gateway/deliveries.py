@@ -136,13 +136,16 @@ class Deliveries:
         # leaves deliveries without one. Beginning a workflow twice is beginning it once: the delivery names it.
         waiting = self.store.due_deliveries()
         states = _states(waiting)
+        # Looked at again: a workflow may have moved its delivery on, and ended, between the two looks. Begun anew it
+        # would be done twice, and its successor deleted with its children.
+        still = set(self.store.due_deliveries()) if set(states.values()) - _LIVING else set()
         for turn in waiting:
             if self._stopped.is_set():
                 return
             state = states.get(turn)
             if state is None:
                 self.submit(turn)
-            elif state not in _LIVING and not self.store.work(turn.delivery_id)[1].ended:
+            elif state not in _LIVING and turn in still:
                 self._begin_anew(turn, state)
 
     def _begin_anew(self, turn: Turn, state: str) -> None:

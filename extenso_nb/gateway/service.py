@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,6 +15,7 @@ from extenso_nb import wire
 from extenso_nb.errors import (
     DuplicateProducts,
     EmptyOrder,
+    ExtensoError,
     InOwnBucket,
     InvalidRequest,
     NoQuicklook,
@@ -42,6 +44,8 @@ from extenso_nb.models import (
 from extenso_nb.products import parse, strip
 
 __all__ = ["Service", "window"]
+
+_log = logging.getLogger(__name__)
 
 THUMBNAIL_PIXELS = 256
 THUMBNAIL_BYTES = 16_000
@@ -150,7 +154,11 @@ class Service:
     def delete(self, account: str, order_id: int) -> None:
         """Delete an order and its products. Raises UnknownOrder."""
         self.store.delete_order(account, order_id)
-        self.deliveries.remove(account, order_id)
+        try:
+            self.deliveries.remove(account, order_id)
+        except (ExtensoError, OSError):
+            # The order is gone and its quota given back; what lies in a storage that is down is removed later.
+            _log.warning("the objects of order %s could not be removed yet", order_id, exc_info=True)
 
     def list_deliveries(
         self, account: str, *, order_id: int | None, status: str | None, start: int, rows: int

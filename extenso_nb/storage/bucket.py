@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import ipaddress
 import re
 import secrets
 import socket
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 
@@ -20,7 +22,7 @@ from extenso_nb.storage.keys import BLOCK, checked_key
 from extenso_nb.storage.objects import Storage
 
 if TYPE_CHECKING:
-    from obstore.store import S3Store
+    from obstore.store import S3Credential, S3Store
 
 __all__ = ["Bucket", "BucketStorage", "locate_bucket", "refuse_private"]
 
@@ -31,6 +33,11 @@ _VIRTUAL = re.compile(
     r"(?P<bucket>[a-z0-9][a-z0-9.-]+)\.(?P<rest>s3[.-].*amazonaws\.com|s3\..+|oss-.+aliyuncs\.com|obs\..+)", re.ASCII
 )
 """Hosts of which the first label is known to be a bucket: AWS, and those that follow its naming."""
+_HOST = re.compile(r"[a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]", re.ASCII)
+"""What Python and the client of the bucket read as the same host."""
+_REGION = re.compile(r"[a-zA-Z0-9._-]{1,64}", re.ASCII)
+_KEY = re.compile(r"[!-~]+", re.ASCII)
+_UNICAST = ipaddress.ip_network("2000::/3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +70,7 @@ def locate_bucket(properties: BucketProperties) -> Bucket:
 
     Raises BucketRefused when no bucket can be read from it, or a part of it is not what it should be.
     """
-    parts = urlsplit(properties.endpoint)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise _refused("The endpoint is not an http(s) address.", "Give it as https://host or https://host/bucket.")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise _refused("The endpoint has more than host and path.", "Give the keys as accessKey and secretKey.")
+    parts = _read(properties)
     host, segments = parts.netloc, [segment for segment in parts.path.split("/") if segment]
     named, path_style = properties.bucket, properties.addressing_style != "virtual"
     virtual = _VIRTUAL.fullmatch(host)
@@ -100,10 +103,33 @@ def locate_bucket(properties: BucketProperties) -> Bucket:
     )
 
 
-def refuse_private(bucket: Bucket) -> None:
-    """Raises BucketRefused when the endpoint leads to this machine or a private network.
+def _read(properties: BucketProperties) -> SplitResult:
+    """The parts of the endpoint, after a look at all that is no name of a bucket."""
+    try:
+        parts = urlsplit(properties.endpoint)
+        port = parts.port
+    except ValueError as error:
+        raise _refused(
+            f"The endpoint cannot be read: {error}.", "Give it as https://host or https://host/bucket."
+        ) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise _refused("The endpoint is not an http(s) address.", "Give it as https://host or https://host/bucket.")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise _refused("The endpoint has more than host and path.", "Give the keys as accessKey and secretKey.")
+    if not _HOST.fullmatch(parts.netloc.removesuffix(f":{port}")):
+        raise _refused("The endpoint's host is not written as one.", "Use letters, digits, dots, dashes.")
+    # They become headers, and the client panics at what cannot.
+    region, keys = properties.region or DEFAULT_REGION, (properties.access_key, properties.secret_key)
+    if not _REGION.fullmatch(region) or not all(_KEY.fullmatch(key.get_secret_value()) for key in keys):
+        raise _refused("The region or a key has letters that none has, or is empty.", "Copy them once more.")
+    return parts
 
-    A gateway that others use must not be a way into the network in which it stands.
+
+def refuse_private(bucket: Bucket) -> None:
+    """Raises BucketRefused when the endpoint leads to this machine or a private network, or is not https.
+
+    A gateway that others use must not be a way into the network in which it stands. A redirect is followed, and a name
+    may lead elsewhere a moment later: with https, what answers there must have a certificate for the name asked.
     """
     parts = urlsplit(bucket.url)
     host = parts.hostname or ""
@@ -112,10 +138,21 @@ def refuse_private(bucket: Bucket) -> None:
     except (OSError, UnicodeError) as error:
         raise _refused(f"{host} is not known: {error}.", "Check the endpoint.") from error
     for *_, address in found:
-        if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_global:
+        if not _public(str(address[0]).partition("%")[0]):
             raise _refused(
                 f"{host} is an address of a private network.", "Ask the operator; `--private-buckets` allows them."
             )
+    if parts.scheme != "https":
+        raise _refused(f"{bucket.endpoint} is not https.", "Ask the operator; `--private-buckets` allows http.")
+
+
+def _public(text: str) -> bool:
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        # Outside of 2000::/3, and in 6to4 and Teredo, an address may be another spelling of a private one of IPv4.
+        tunnel = address.sixtofour or address.teredo
+        return address.is_global and address in _UNICAST and not tunnel
+    return address.is_global and not address.is_multicast
 
 
 def _refused(message: str, hint: str) -> BucketRefused:
@@ -132,37 +169,48 @@ class BucketStorage(Storage):
     def __repr__(self) -> str:
         return f"<BucketStorage {self.bucket.url}>"
 
-    def _connected(self) -> S3Store:
+    def _connected(self, *, seconds: float = 300, retries: int = 3) -> S3Store:
         from obstore.store import S3Store
 
         return S3Store(
             self.bucket.name,
             prefix=self.bucket.prefix or None,
             endpoint=self.bucket.endpoint if self.bucket.path_style else self.bucket.url,
-            access_key_id=self.bucket.access_key.get_secret_value(),
-            secret_access_key=self.bucket.secret_key.get_secret_value(),
+            # Not as options: those come on top of AWS_* of the environment, and its session token would go along.
+            credential_provider=self._credentials,
+            skip_signature=False,
             region=self.bucket.region,
             virtual_hosted_style_request=not self.bucket.path_style,
             client_options={
                 "allow_http": self.bucket.endpoint.startswith("http://"),
                 "connect_timeout": timedelta(seconds=10),
-                "timeout": timedelta(seconds=300),
+                "timeout": timedelta(seconds=seconds),
             },
-            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=60)},
+            retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=min(seconds, 60))},
         )
+
+    def _credentials(self) -> S3Credential:
+        return {
+            "access_key_id": self.bucket.access_key.get_secret_value(),
+            "secret_access_key": self.bucket.secret_key.get_secret_value(),
+            "token": None,
+            "expires_at": None,
+        }
 
     def probe(self) -> None:
         """List, put and delete a small object. Raises BucketRefused with the reason, and leaves nothing behind."""
         import obstore
 
         key = f".extenso-probe-{secrets.token_hex(8)}"
+        # Somebody waits for the answer, and a server that never gives one must not hold the gateway's threads.
+        patient = self._connected(seconds=10, retries=1)
         doing = "listed"
         try:
-            next(iter(obstore.list(self._store, chunk_size=1)), None)
+            next(iter(obstore.list(patient, chunk_size=1)), None)
             doing = "written"
-            obstore.put(self._store, key, b"extenso", use_multipart=False)
+            obstore.put(patient, key, b"extenso", use_multipart=False)
             doing = "deleted from"
-            obstore.delete(self._store, key)
+            obstore.delete(patient, key)
         except Exception as error:  # noqa: BLE001 - obstore has one class for each way in which a server says no
             raise BucketRefused(f"{self.bucket.url} cannot be {doing}: {self._reason(error)}") from None
 
@@ -170,10 +218,52 @@ class BucketStorage(Storage):
         """What a server said, in a line, without anything secret."""
         text = str(error)
         said = re.search(r"<Code>([^<]+)</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL)
-        line = f"{said[1]}: {said[2] or ''}" if said else text.splitlines()[0][:200]
+        line = f"{said[1]}: {said[2] or ''}" if said else text.partition("\n")[0][:200]
         for secret in (self.bucket.secret_key, self.bucket.access_key):
             line = line.replace(secret.get_secret_value(), "***")
         return line.strip().rstrip(".: ") + "."
+
+    @contextlib.contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        """What a server says may hold the access key, and ends up in trails and logs: only `_reason` goes on."""
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except BaseError as error:
+            raise BucketRefused(f"{self.bucket.url} cannot be {doing}: {self._reason(error)}") from None
+
+    def put(self, key: str, blocks: Iterable[bytes]) -> None:
+        """As of any storage. Raises BucketRefused."""
+        with self._told("written"):
+            super().put(key, blocks)
+
+    def put_bytes(self, key: str, content: bytes) -> None:
+        """As of any storage. Raises BucketRefused."""
+        with self._told("written"):
+            super().put_bytes(key, content)
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """As of any storage. Raises BucketRefused."""
+        with self._told("read"):
+            return super().read(key, start, length)
+
+    def size(self, key: str) -> int:
+        """As of any storage. Raises BucketRefused."""
+        with self._told("read"):
+            return super().size(key)
+
+    def delete(self, key: str) -> None:
+        """As of any storage. Raises BucketRefused."""
+        with self._told("deleted from"):
+            super().delete(key)
+
+    def list(self, prefix: str = "") -> list[tuple[str, int]]:
+        """As of any storage. Raises BucketRefused."""
+        with self._told("listed"):
+            return super().list(prefix)
 
     def open(self, key: str) -> BinaryIO:
         """An object as a file to read and seek in, fetched by ranges of 8 MB. Raises FileNotFoundError."""
