@@ -9,7 +9,17 @@ from typing import Protocol, runtime_checkable
 from extenso_nb.models import Product
 from extenso_nb.query import Query
 
-__all__ = ["Content", "Hits", "Source"]
+__all__ = ["Content", "Hits", "Limits", "Source", "limits_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a source allows. Deliveries keep to it over all processes that share a database."""
+
+    transfers: int = 4
+    """Products on their way at the same time."""
+    warm_ups: tuple[int, float] | None = None
+    """How many cold products may be asked for in so many seconds: (20, 43200) on the hubs; None for no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,8 @@ class Content:
     """`read(offset)`: the bytes from there on, in blocks of any length. Raises TransferError or SourceUnavailable."""
     checksums: dict[str, str] = field(default_factory=dict)
     """Algorithm (`md5`, `sha3-256`, `blake3`) -> hex digest, as the source gives them."""
+    as_is: bool = False
+    """Whether this is how its owner wants it, though its manifest may say otherwise: a folder of the operator's own."""
 
 
 @runtime_checkable
@@ -63,3 +75,9 @@ class Source(Protocol):
 
     def check(self) -> int | None:
         """Number of products held, or None when unknown; raises SourceUnavailable when the source does not answer."""
+
+
+def limits_of(source: Source) -> Limits:
+    """The limits of a source: its attribute `limits`, where it has one."""
+    limits = getattr(source, "limits", None)
+    return limits if isinstance(limits, Limits) else Limits()

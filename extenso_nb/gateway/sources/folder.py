@@ -114,7 +114,7 @@ class FolderSource:
         if _stamp(entry.path) != entry.stamp:  # changed since the last scan: its layout is another one now
             packed = pack(entry.path, product_id)
         assert packed is not None
-        return Content(packed.name, packed.size, packed.read)
+        return Content(packed.name, packed.size, packed.read, as_is=True)
 
     def quicklook(self, product_id: str) -> bytes:
         """JPEG or PNG from the product itself. Raises NoQuicklook, UnknownProduct."""
