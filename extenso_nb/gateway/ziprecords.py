@@ -128,6 +128,6 @@ def end_records(count: int, size: int, offset: int, comment: bytes = b"") -> byt
     if count >= MANY or size >= ZIP64 or offset >= ZIP64:
         wide = END64.pack(END64_SIGNATURE, 44, MADE_BY_UNIX, 45, 0, 0, count, count, size, offset)
         wide += END64_LOCATOR.pack(END64_LOCATOR_SIGNATURE, 0, offset + size, 1)
-    few = min(count, MANY)
+    few = count if count < MANY else 0xFFFF
     narrow = [0xFFFFFFFF if value >= ZIP64 else value for value in (size, offset)]
     return wide + END.pack(END_SIGNATURE, 0, 0, few, few, *narrow, len(comment)) + comment

@@ -22,6 +22,7 @@ import stat
 import struct
 import unicodedata
 import zlib
+from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, TypeAlias
@@ -65,6 +66,7 @@ _ENCRYPTED, _PATCHED, _STRONGLY, _MASKED = 0x0001, 0x0020, 0x0040, 0x2000
 _LEVEL = 0x0006  # how well was deflated: says nothing of a stored member
 _VERSION_MAX = 63  # of APPNOTE.TXT; from there on zipfile refuses
 _UNICODE_PATH = 0x7075
+_UNIX = frozenset({3, 19})  # and macOS
 _MARK, _MARK16 = 0xFFFFFFFF, 0xFFFF  # "see the ZIP64 field"
 _SPLIT = (DESCRIPTOR_SIGNATURE, b"PK00")  # a zip in parts, or what was meant to become one
 
@@ -158,6 +160,8 @@ class ZipStream:
         DamagedProduct
             The zip is damaged, or of a kind that is not passed on; what, and where.
         """
+        if self._failure is not None:
+            raise self._failure
         if self._input.left or self._input.ended:
             raise RuntimeError("The blocks of the last feed were not taken, or there was a last one.")
         self._input.give(bytes(block))
@@ -244,11 +248,8 @@ class ZipStream:
         shown = self._name(name, flags)
         self._check_kind(shown, flags, method)
         fields = list(_fields(extra))
-        packed_size = self._wide(shown, fields, [size, packed])
-        size, packed = packed_size[0], packed_size[1]
+        size, packed = self._wide(shown, fields, [size, packed])
         after = bool(flags & DESCRIBED_AFTER)
-        # With bit 3 sizes may be there or follow the data; 0 and the mark then mean that they follow.
-        known = not after or any(value not in {0, _MARK} for value in (size, packed))
         self._names.add(name, shown, self._refuse)
         self._check_unicode_path(shown, fields)
         if len(self._by_offset) >= MEMBERS_MAX:
@@ -261,9 +262,10 @@ class ZipStream:
             flags,
             method,
             (date, clock),
-            crc if crc or not after else None,
-            packed if known else None,
-            size if known else None,
+            None if after and not crc else crc,
+            # Each may stand here or follow the data (Info-ZIP writes the size alone); 0 and the mark: it follows.
+            None if after and packed in {0, _MARK} else packed,
+            None if after and size in {0, _MARK} else size,
             _without(extra, ZIP64_FIELD),
         )
 
@@ -307,30 +309,32 @@ class ZipStream:
     # --- data --------------------------------------------------------------------------------------------------------
     def _stored_member(self, header: _Header, tap: _Tap) -> Steps:
         """A member that passes byte for byte; returns CRC, packed size and size."""
-        if header.packed != header.size:
+        size = header.packed if header.size is None else header.size
+        if header.packed not in {None, size}:
             self._refuse(f"{_quoted(header.shown)} is stored, but has two sizes: {header.packed} and {header.size}")
         yield header.raw
-        if header.size is None:
+        if size is None:
             return (yield from self._unsized(header, tap))
-        crc, left = 0, header.size
+        crc, left = 0, size
         while left:
             piece = yield from self._input.some(min(left, BLOCK))
             left -= len(piece)
             crc = zlib.crc32(piece, crc)
             tap.see(piece)
             yield piece
-        self._compare(header, crc, header.size, header.size)
+        self._compare(header, crc, size, size)
         if header.described_after:
-            yield (yield from self._descriptor(header, crc, header.size, header.size))
-        return crc, header.size, header.size
+            yield (yield from self._descriptor(header, crc, size, size))
+        return crc, size, size
 
     def _unsized(self, header: _Header, tap: _Tap) -> Steps:
         """Stored data without a size in front: they end where a descriptor fits what came before it.
 
         It must have its signature, the CRC and the size of all data before, and a record after it. Should a member hold
         those bytes by chance, the directory has another size, and the zip is refused: never is another end passed on.
+        Where no end is found all the rest of the zip was taken for data, so the last of it is held back as well.
         """
-        crc, size, window = 0, 0, b""
+        crc, size, window, held = 0, 0, b"", _Held(END.size + 0xFFFF)
         while True:
             try:
                 window += yield from self._input.some(BLOCK - 32)
@@ -344,6 +348,7 @@ class ZipStream:
                     if layout is not None:
                         self._input.back(window[at + len(layout) :])
                         tap.see(window[:at])
+                        yield from held.release()
                         yield window[:at]
                         yield layout
                         self._compare(header, crc, size + at, size + at)
@@ -352,7 +357,7 @@ class ZipStream:
             keep = at if at >= 0 else max(len(window) - 3, done)
             crc = zlib.crc32(memoryview(window)[done:keep], crc)
             tap.see(window[:keep])
-            yield window[:keep]
+            yield from held.add(window[:keep])
             size += keep
             window = window[keep:]
 
@@ -483,7 +488,7 @@ class ZipStream:
             self._refuse(f"the directory says that {_quoted(shown)} is at byte {offset}, where it is not")
         self._check_entry(member, shown, name, (flags, method, crc, packed, size))
         self._check_unicode_path(shown, tagged)
-        _check_type(shown, external, self._refuse)
+        _check_type(shown, external, made_by >> 8, self._refuse)
         if disk and (disk != _MARK16 or kept == extra):
             self._refuse(f"{_quoted(shown)} is in another part of a zip in several parts")
         if version & 0xFF > _VERSION_MAX:
@@ -634,6 +639,26 @@ class _Input:
         return data
 
 
+class _Held:
+    """The last `size` bytes or more of what is to be handed on."""
+
+    def __init__(self, size: int) -> None:
+        self._pieces: deque[bytes] = deque()
+        self._spare = -size
+
+    def add(self, piece: bytes) -> Iterator[bytes]:
+        """Take some more; gives what need not be held."""
+        self._pieces.append(piece)
+        self._spare += len(piece)
+        while self._spare >= len(self._pieces[0]):
+            self._spare -= len(self._pieces[0])
+            yield self._pieces.popleft()
+
+    def release(self) -> Iterator[bytes]:
+        """All that is held."""
+        yield from self._pieces
+
+
 class _Tap:
     """Looks at the data of one member as they pass: hashes them, and keeps them where they are a manifest."""
 
@@ -721,11 +746,13 @@ def _harmless(raw: bytes) -> bool:
     return not shown.isascii() and _unsafe(raw, shown) is None
 
 
-def _check_type(shown: str, external: int, refuse: Any) -> None:
-    """Only files and folders; the upper half of the external attributes is the mode on Unix."""
+def _check_type(shown: str, external: int, system: int, refuse: Any) -> None:
+    """Only files and folders; on Unix the upper half of the external attributes is the mode, elsewhere it may be."""
     kind = stat.S_IFMT(external >> 16)
     if kind == stat.S_IFLNK:
         refuse(f"{_quoted(shown)} is a link")
+    if system not in _UNIX:
+        return
     if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
         refuse(f"{_quoted(shown)} is neither a file nor a folder")
     if kind == stat.S_IFDIR and not shown.endswith("/"):
