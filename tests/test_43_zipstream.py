@@ -24,6 +24,7 @@ from extenso_nb.gateway.checking import CheckedStream, CountingStream, NetcdfStr
 from extenso_nb.gateway.manifest import Manifest
 from extenso_nb.gateway.packing import pack
 from extenso_nb.gateway.zipstream import ZipStream
+from extenso_nb.storage.folder import FolderStorage
 
 S1 = "S1A_IW_GRDH_1SDV_20150222T170750_20150222T170815_004739_005DD8_3768"
 
@@ -711,6 +712,26 @@ def test_as_many_members_and_names_as_bounded(monkeypatch: pytest.MonkeyPatch) -
     check_passes(data)
     monkeypatch.setattr(zipstream, "NAMES_MAX", 40)
     assert "more than 40 characters" in refused(data)
+
+
+def test_a_storage_keeps_nothing_of_what_is_refused(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    data = zipped({"P/a": random.Random(3).randbytes(3 << 20), "P/b": bytes(9 << 20)}, [0, 8])
+
+    def handed_on(data: bytes) -> Iterable[bytes]:
+        stream = checking("p.zip")
+        for block in cut_up(data, 1 << 20):
+            yield from stream.feed(block)
+        yield from stream.finish()
+
+    for bad in (data[:-1], data + b"\0", data[:-27] + b"\1" + data[-26:]):
+        with pytest.raises(DamagedProduct):
+            storage.put("o/p.zip", handed_on(bad))
+        assert storage.list() == []
+    storage.put("o/p.zip", handed_on(data))
+    with storage.open("o/p.zip") as file, zipfile.ZipFile(file) as archive:
+        assert archive.testzip() is None
+        assert archive.read("P/b") == bytes(9 << 20)
 
 
 # --- bounds ----------------------------------------------------------------------------------------------------------

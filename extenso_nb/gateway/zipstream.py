@@ -23,7 +23,7 @@ import struct
 import unicodedata
 import zlib
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
@@ -72,6 +72,10 @@ _SPLIT = (DESCRIPTOR_SIGNATURE, b"PK00")  # a zip in parts, or what was meant to
 
 Steps: TypeAlias = Generator[bytes | None, None, Any]
 """What the parser yields: bytes to hand on, or None for "more input, please"."""
+
+
+Refuse: TypeAlias = Callable[[str], NoReturn]
+"""Raises DamagedProduct for the reason given."""
 
 
 class _Header(NamedTuple):
@@ -378,7 +382,7 @@ class ZipStream:
         crc, packed, size = yield from self._inflated(header, tap)
         self._compare(header, crc, packed, size)
         if header.described_after:
-            yield from self._descriptor_skipped(header, crc, packed, size)
+            yield from self._descriptor(header, crc, packed, size)
             yield ziprecords.descriptor(crc, size, wide=wide or size >= ziprecords.ZIP64)
         return crc, packed, size
 
@@ -437,9 +441,6 @@ class ZipStream:
             self._refuse(f"what follows the data of {_quoted(header.shown)} does not have their CRC and sizes")
         self._input.back(ahead[len(layout) :])
         return layout
-
-    def _descriptor_skipped(self, header: _Header, crc: int, packed: int, size: int) -> Steps:
-        yield from self._descriptor(header, crc, packed, size)
 
     # --- the directory -----------------------------------------------------------------------------------------------
     def _directory(self) -> Steps:
@@ -696,7 +697,7 @@ class _Names:
         self._listed_folders: set[str] = set()
         self._length = 0
 
-    def add(self, raw: bytes, shown: str, refuse: Any) -> None:
+    def add(self, raw: bytes, shown: str, refuse: Refuse) -> None:
         if why := _unsafe(raw, shown):
             refuse(f"the name {_quoted(shown)} {why}")
         key = unicodedata.normalize("NFC", shown).casefold()
@@ -746,7 +747,7 @@ def _harmless(raw: bytes) -> bool:
     return not shown.isascii() and _unsafe(raw, shown) is None
 
 
-def _check_type(shown: str, external: int, system: int, refuse: Any) -> None:
+def _check_type(shown: str, external: int, system: int, refuse: Refuse) -> None:
     """Only files and folders; on Unix the upper half of the external attributes is the mode, elsewhere it may be."""
     kind = stat.S_IFMT(external >> 16)
     if kind == stat.S_IFLNK:
