@@ -433,6 +433,16 @@ def test_large_members_and_directories_by_a_small_limit(
         check_passes(zipped({"a": bytes(200), "b": bytes(1000), "c": b"x" * 400}, methods, piped=piped, comment=b"c"))
 
 
+def test_output_that_fills_its_blocks_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """zlib may have taken all input and still owe output: at the end of a block, and of the member."""
+    monkeypatch.setattr(zipstream, "BLOCK", 1000)
+    for length in range(980, 1300):
+        content = bytes(length)
+        for data in (built({"a": content}), built({"a": content}, after="signed32", header_sizes=False)):
+            _, out = through(data)
+            assert contents(out) == {"a": content}
+
+
 def zeros(count: int) -> Iterable[bytes]:
     """The Deflate stream of `count` MiB of zeros: one piece over and over, since a full flush forgets."""
     packer = zlib.compressobj(wbits=-15)
