@@ -32,26 +32,13 @@ from extenso_nb.errors import (
     SourceUnavailable,
     UnsupportedProduct,
 )
+from extenso_nb.gateway import ziprecords
 from extenso_nb.readers.container import Container, open_container
 
 __all__ = ["Packed", "pack"]
 
 BLOCK = 1 << 20
 """Bytes read at a time."""
-ZIP64 = 0xFFFFFFFF
-"""Sizes and offsets from here on go into the ZIP64 fields."""
-MANY = 0xFFFF
-"""From this number of members on the ZIP64 end record is needed."""
-
-_LOCAL = struct.Struct("<IHHHHHIIIHH")
-_CENTRAL = struct.Struct("<IHHHHHHIIIHHHHHII")
-_END64 = struct.Struct("<IQHHIIQQQQ")
-_END64_LOCATOR = struct.Struct("<IIQI")
-_END = struct.Struct("<IHHHHIIH")
-_DESCRIBED_AFTER, _UTF8 = 0x0008, 0x0800
-_MADE_BY_UNIX = 3 << 8 | 45
-_FILE_MODE = 0o100644 << 16
-DosTime = tuple[int, int]
 
 
 # --- what goes in ----------------------------------------------------------------------------------------------------
@@ -61,7 +48,7 @@ class _Member:
 
     name: str
     size: int
-    time: DosTime
+    time: ziprecords.DosTime
     crc: int | None
     """None: only known after reading."""
     source: Path | zipfile.ZipInfo
@@ -73,11 +60,11 @@ class _Member:
 
     @property
     def is_large(self) -> bool:
-        return self.size >= ZIP64
+        return self.size >= ziprecords.ZIP64
 
     @property
     def flags(self) -> int:
-        return (0 if self.name.isascii() else _UTF8) | (_DESCRIBED_AFTER if self.crc is None else 0)
+        return (0 if self.name.isascii() else ziprecords.UTF8) | (ziprecords.DESCRIBED_AFTER if self.crc is None else 0)
 
     @property
     def trailer_size(self) -> int:
@@ -86,72 +73,23 @@ class _Member:
         return 24 if self.is_large else 16
 
     def header(self) -> bytes:
-        extra = struct.pack("<HHQQ", 1, 16, self.size, self.size) if self.is_large else b""
-        size = 0xFFFFFFFF if self.is_large else self.size
-        fixed = _LOCAL.pack(
-            0x04034B50,
-            45 if self.is_large else 20,
-            self.flags,
-            0,
-            self.time[1],
-            self.time[0],
-            self.crc or 0,
-            size,
-            size,
-            len(self.raw_name),
-            len(extra),
+        return ziprecords.local_header(
+            self.raw_name, flags=self.flags, time=self.time, crc=self.crc or 0, size=self.size
         )
-        return fixed + self.raw_name + extra
 
     def trailer(self, crc: int) -> bytes:
-        if self.crc is not None:
-            return b""
-        return struct.pack("<IIQQ" if self.is_large else "<IIII", 0x08074B50, crc, self.size, self.size)
+        return b"" if self.crc is not None else ziprecords.descriptor(crc, self.size, wide=self.is_large)
 
     def entry(self, crc: int, offset: int) -> bytes:
         """The member's record in the central directory."""
-        wide = [self.size] * 2 if self.is_large else []
-        wide += [offset] if offset >= ZIP64 else []
-        extra = struct.pack(f"<HH{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
-        size = 0xFFFFFFFF if self.is_large else self.size
-        fixed = _CENTRAL.pack(
-            0x02014B50,
-            _MADE_BY_UNIX,
-            45 if wide else 20,
-            self.flags,
-            0,
-            self.time[1],
-            self.time[0],
-            crc,
-            size,
-            size,
-            len(self.raw_name),
-            len(extra),
-            0,
-            0,
-            0,
-            _FILE_MODE,
-            0xFFFFFFFF if offset >= ZIP64 else offset,
-        )
-        return fixed + self.raw_name + extra
+        return ziprecords.entry(self.raw_name, flags=self.flags, time=self.time, crc=crc, size=self.size, offset=offset)
 
 
-def _dos_time(moment: tuple[int, ...]) -> DosTime:
+def _dos_time(moment: tuple[int, ...]) -> ziprecords.DosTime:
     year, month, day, hour, minute, second = moment[:6]
     if not 1980 <= year <= 2107:
         return (0x21, 0) if year < 1980 else (0xFF9F, 0xBF7D)
     return (year - 1980) << 9 | month << 5 | day, hour << 11 | minute << 5 | second // 2
-
-
-def _end(count: int, size: int, offset: int) -> bytes:
-    """The records after the central directory, which begins at `offset`."""
-    wide = b""
-    if count >= MANY or size >= ZIP64 or offset >= ZIP64:
-        wide = _END64.pack(0x06064B50, 44, _MADE_BY_UNIX, 45, 0, 0, count, count, size, offset)
-        wide += _END64_LOCATOR.pack(0x07064B50, 0, offset + size, 1)
-    few = min(count, 0xFFFF) if count < MANY else 0xFFFF
-    narrow = [0xFFFFFFFF if value >= ZIP64 else value for value in (size, offset)]
-    return wide + _END.pack(0x06054B50, 0, 0, few, few, *narrow, 0)
 
 
 # --- its members -----------------------------------------------------------------------------------------------------
@@ -301,7 +239,7 @@ class _Stream:
         self.directory_start = end
         # The lengths of the records do not depend on the CRCs.
         records = sum(len(member.entry(0, start)) for member, start in zip(members, self.starts, strict=True))
-        self.size = end + records + len(_end(len(members), records, end))
+        self.size = end + records + len(ziprecords.end_records(len(members), records, end))
 
     def read(self, offset: int) -> Iterator[bytes]:
         """The bytes from `offset` on."""
@@ -406,7 +344,7 @@ class _Stream:
             for index, (member, start) in enumerate(zip(self.members, self.starts, strict=True))
         ]
         body = b"".join(records)
-        return body + _end(len(records), len(body), self.directory_start)
+        return body + ziprecords.end_records(len(records), len(body), self.directory_start)
 
 
 class _Opened:
