@@ -34,6 +34,8 @@ from extenso_nb.models import Product
 from extenso_nb.query import Query, order
 
 BLOCK = 32_768
+DATA = zipped()
+"""What a product is unless it is given: one for all servers, since a zip has the time of its making in it."""
 SIGNATURE = "X-Signature=not-to-be-shown"
 """In the query of every signed URL of this server; must never be seen in a message, a trail or a log."""
 TITLE = "Please sign in & accept"
@@ -65,6 +67,8 @@ class Exchange:
 
     def __init__(self, server: ScriptedHttp, held: Held, connection: socket.socket, request: Request) -> None:
         self.server, self.held, self.connection, self.request = server, held, connection, request
+        self.farewell = True
+        """Whether the end of the answer is said, or the connection just goes away."""
         found = request.headers.get("range", "")
         self.offset = int(found.removeprefix("bytes=").partition("-")[0]) if found.startswith("bytes=") else 0
         condition = request.headers.get("if-range")
@@ -140,6 +144,7 @@ def cut(at: float = 0.6, *, reset: bool = False) -> Line:
         x.body(x.good_head(), x.place(at))
         if reset:
             x.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            x.farewell = False
 
     return play
 
@@ -298,15 +303,14 @@ def page(kind: str = "text/html; charset=utf-8") -> Line:
     return play
 
 
-def changed(*, obeys: bool = True) -> Line:
+def changed(*, obeys: bool = True, **headers: object) -> Line:
     """Another object of the same size; `obeys` If-Range and sends it whole, or sends the part that was asked for."""
 
     def play(x: Exchange) -> None:
-        data = bytes(byte ^ 0xFF for byte in x.held.data)
-        data = x.held.data[:4] + data[4:]
+        data = x.held.data[:4] + x.held.data[4:].translate(bytes(255 - value for value in range(256)))
         if obeys:
             x.offset = 0
-        x.body(x.good_head(ETag='"another"', Last_Modified=in_future(0)), data=data)
+        x.body(x.good_head(**{"ETag": '"another"', "Last_Modified": in_future(0)} | headers), data=data)
 
     return play
 
@@ -333,6 +337,17 @@ def gzipped(x: Exchange) -> None:
 def other_encoding(x: Exchange) -> None:
     x.head(200, Content_Type="application/zip", Content_Encoding="br", Content_Length=len(x.held.data))
     x.body(0)
+
+
+def raw(answer: bytes, *, then_wait: bool = False) -> Line:
+    """Any bytes at all."""
+
+    def play(x: Exchange) -> None:
+        x.send(answer, counted=False)
+        if then_wait:
+            x.until_gone()
+
+    return play
 
 
 def too_many(after: object = 0.2) -> Line:
@@ -511,7 +526,7 @@ class ScriptedHttp:
         """Hold a product, with a fault (or the name of one) or lines of one's own. Gives its identifier."""
         fault = FAULTS[fault] if isinstance(fault, str) else fault
         name = number if isinstance(number, str) else product_id(number)
-        content = zipped() if data is None else data
+        content = DATA if data is None else data
         digests = {"MD5": hashlib.md5(content).hexdigest(), "SHA3-256": hashlib.sha3_256(content).hexdigest()}
         if "checksums" in fault.lies:
             digests = {algorithm: digest[::-1] for algorithm, digest in digests.items()}
@@ -530,6 +545,12 @@ class ScriptedHttp:
     def note_sent(self, name: str, count: int) -> None:
         with self._lock:
             self.sent[name] += count
+
+    def settle(self) -> None:
+        """Wait until nothing is answered any more; the counts are then those of all that was sent."""
+        end = time.monotonic() + 10
+        while self._open and time.monotonic() < end:
+            time.sleep(0.002)
 
     def expire_token(self) -> None:
         """The token that was given out last is good no more."""
@@ -614,9 +635,11 @@ class ScriptedHttp:
             else:
                 line = held.script.pop(0) if held.script else held.always or well
         try:
-            line(Exchange(self, held, connection, request))
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_WR)
+            exchange = Exchange(self, held, connection, request)
+            line(exchange)
+            if exchange.farewell:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_WR)
         finally:
             with self._lock:
                 self._open -= 1

@@ -11,9 +11,10 @@ import logging
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from functools import partial
+from typing import Any, Self, TypeVar
 from urllib.parse import urlencode, urljoin
 
 import httpx
@@ -24,6 +25,7 @@ from extenso_nb._version import __version__
 from extenso_nb.errors import (
     ExtensoError,
     IncompleteTransfer,
+    InputError,
     ProductOffline,
     SourceUnavailable,
     UnknownProduct,
@@ -35,6 +37,8 @@ from extenso_nb.gateway.sources.words import clean, is_page, shown, title, told
 from extenso_nb.retry import retry_after_seconds
 
 __all__ = ["Authorise", "Remote", "Token"]
+
+T = TypeVar("T")
 
 HOPS = 5
 """Redirects that are followed."""
@@ -69,6 +73,11 @@ class Remote:
         Bytes a second, over five times `stall_seconds`, below which a transfer is given up.
     credentials_hint
         The next step for someone whose credentials are refused.
+
+    Raises
+    ------
+    InputError
+        The environment names a proxy or a file of certificates that cannot be used.
     """
 
     def __init__(
@@ -88,18 +97,7 @@ class Remote:
         self._trusted = frozenset(host.lower() for host in trusted_hosts)
         self.credentials_hint = credentials_hint
         _keep_headers_out_of_logs()
-        # The environment is asked for proxies and certificates, without which a gateway in a company reaches no
-        # source; httpx takes nothing else from it (no ~/.netrc). What is on this machine is never asked by a proxy.
-        # How many connections there are at once is the business of the queues, so the pool has no limit of its own.
-        self._http = httpx.Client(
-            trust_env=True,
-            verify=httpx.create_ssl_context(),
-            mounts={"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None},
-            timeout=httpx.Timeout(stall_seconds, connect=connect_seconds),
-            follow_redirects=False,
-            headers={"user-agent": f"extenso-nb/{__version__}"},
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=15),
-        )
+        self._http = _client(connect_seconds, stall_seconds)
 
     def __repr__(self) -> str:
         return f"<Remote {self.name}>"
@@ -139,7 +137,7 @@ class Remote:
         size = size if size is not None and size > 0 else None  # catalogues write 0 where they do not know
         pairs = checksums.items() if isinstance(checksums, Mapping) else checksums
         known, unknown = sums.sorted_out(pairs)
-        remarks = deque(f"A checksum of {self.name} is not compared: {reason}" for reason in unknown)
+        remarks = deque((f"A checksum of {self.name} is not compared: {reason}" for reason in unknown), maxlen=100)
 
         def ask(url: str, headers: dict[str, str]) -> _Answer:
             return self._request("GET", url, headers, None)
@@ -293,11 +291,36 @@ class Remote:
     def _send(self, method: str, url: str, headers: dict[str, str], data: bytes | None) -> _Answer:
         if self._http.is_closed:
             raise SourceUnavailable(f"{self.name} is closed.", source=self.name)
-        with _ours(self.name, f"{shown(url)} did not answer", head=True):
+
+        def send() -> httpx.Response:
             request = self._http.build_request(method, url, headers=headers, content=data)
             request.url = _Unsigned(request.url)
-            response = self._http.send(request, stream=True)
-        return _Answer(self, response)
+            return self._http.send(request, stream=True)
+
+        return _Answer(self, _carried_out(send, self.name, f"{shown(url)} did not answer", head=True))
+
+
+def _client(connect_seconds: float, stall_seconds: float) -> httpx.Client:
+    # The environment is asked for proxies and certificates, without which a gateway in a company reaches no source;
+    # httpx takes nothing else from it (no ~/.netrc). What is on this machine is never asked for by a proxy. How many
+    # connections there are at once is the business of the queues, so the pool has no limit of its own.
+    try:
+        return httpx.Client(
+            trust_env=True,
+            verify=httpx.create_ssl_context(),
+            mounts={"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None},
+            timeout=httpx.Timeout(stall_seconds, connect=connect_seconds),
+            follow_redirects=False,
+            headers={"user-agent": f"extenso-nb/{__version__}"},
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=15),
+        )
+    except (ValueError, OSError, ImportError, httpx.InvalidURL) as error:
+        kind = type(error).__name__
+    # Without what httpx says: the URL of a proxy may have a password in it.
+    raise InputError(
+        f"The proxies or certificates that the environment names cannot be used ({kind}).",
+        hint="Look at HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.",
+    )
 
 
 class _Answer:
@@ -318,13 +341,12 @@ class _Answer:
     def _sent(self) -> Iterator[bytes]:
         """The body as it is sent, in blocks of 64 kB at most. Raises IncompleteTransfer when it breaks off, or drips."""
         what = f"{self.where} broke off"
-        with _ours(self._remote.name, what, head=False):
-            blocks = self._response.iter_raw()  # a block size here would copy every byte twice more
+        # A block size would copy every byte twice more. What is asked for the next block raises nothing before it.
+        following = partial(next, self._response.iter_raw(), None)
         seconds, count, window = 0.0, 0, PACE_WINDOW * self._remote.stall_seconds
         while True:
             began = time.monotonic()
-            with _ours(self._remote.name, what, head=False):
-                block = next(blocks, None)
+            block = _carried_out(following, self._remote.name, what, head=False)
             if block is None:
                 return
             # Only the time in which the source was waited for: the storage may be slow for reasons of its own.
@@ -426,21 +448,20 @@ class _Answer:
         return bytes(collected[:_REASON_LIMIT])
 
 
-@contextmanager
-def _ours(name: str, what: str, *, head: bool) -> Generator[None]:
-    """Turn what httpx raises into errors of ours."""
-    failure: ExtensoError | None = None
+def _carried_out(call: Callable[[], T], name: str, what: str, *, head: bool) -> T:
+    """What a call of httpx gives; whatever it raises becomes an error of ours. `head`: whether no answer has come yet."""
+    failure: ExtensoError
     try:
-        yield
+        return call()
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol) as error:
         failure = SourceUnavailable(f"{name}: {what}: {_reason(error)}.", source=name)
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, UnicodeError) as error:
         unanswered = head and not isinstance(error, httpx.ReadError | httpx.RemoteProtocolError | httpx.WriteError)
         kind = SourceUnavailable if unanswered else IncompleteTransfer
         failure = kind(f"{name}: {what}: {_reason(error)}.", source=name)
-    # Outside of `except`: httpx's exception holds the request and with it the token; nothing may hold on to it.
-    if failure is not None:
-        raise failure
+    # Outside of `except`, and in no context manager: httpx's exception holds the request and with it the token, and
+    # would be the context of ours.
+    raise failure
 
 
 # --- URLs ------------------------------------------------------------------------------------------------------------
