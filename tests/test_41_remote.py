@@ -487,6 +487,30 @@ def test_another_length_is_another_object(server: ScriptedHttp, play: Callable[.
     assert isinstance(upto(content, len(got))[1], ChecksumMismatch)
 
 
+@pytest.mark.parametrize("summed", [False, True])
+def test_without_anything_to_compare_nothing_is_put_together(
+    server: ScriptedHttp, source: ScriptedHttpSource, summed: bool
+) -> None:
+    product = server.add(1, "none", cut(0.5), data=DATA)
+    server.held[product].etag = server.held[product].modified = None
+    sums = {"md5": hashlib.md5(DATA).hexdigest()} if summed else {}
+    content = source.remote.content("p.zip", f"{server.url}/bytes/{product}", size=len(DATA), checksums=sums)
+    got, problems = attempt(content)
+    if summed:
+        assert got == DATA  # the checksum of the whole will tell
+    else:
+        assert isinstance(problems[-1], ChecksumMismatch)
+        assert "nothing by which to tell" in problems[-1].message
+        assert read(content) == DATA  # begun anew
+
+
+def test_a_length_once_given_holds_for_later_answers_without_one(play: Callable[..., Content]) -> None:
+    content = play(cut(0.5), no_length(0.8))
+    got, problems = attempt(content)
+    assert [type(error) for error in problems] == [IncompleteTransfer] * 2
+    assert got == DATA
+
+
 def test_a_date_alone_does_not_matter_where_there_is_a_tag(server: ScriptedHttp, play: Callable[..., Content]) -> None:
     content = play(cut(0.5))
     got, _ = attempt(content, resumes=0)
@@ -626,6 +650,22 @@ def test_a_token_at_its_end_is_fetched_anew(monkeypatch: pytest.MonkeyPatch) -> 
     assert seen == ["Bearer t0", "Bearer t0", "Bearer t1", "Bearer t1", "Bearer t2"]
 
 
+@pytest.mark.parametrize(
+    "answer", [{}, [], None, {"access_token": None}, {"access_token": "a\nb"}, {"access_token": ""}]
+)
+def test_an_answer_without_a_token_is_a_source_that_fails(answer: Any) -> None:
+    token = Token(lambda: (answer["access_token"], 600.0))
+    with pytest.raises(SourceUnavailable, match="none in it that can be used") as caught:
+        token.header()
+    assert is_clean(caught.value)
+
+
+def test_no_token_endpoint_does_not_mean_no_product(server: ScriptedHttp, source: ScriptedHttpSource) -> None:
+    token = Token(lambda: source.remote.post_json(f"{server.url}/nowhere", authorised=False))
+    with Remote("far", authorise=token) as remote, pytest.raises(SourceUnavailable, match="HTTP 404"):
+        remote.get_json(server.url)
+
+
 def test_a_failed_renewal_is_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     now, answers = [0.0], iter([SourceUnavailable("down"), ("t", None)])
     monkeypatch.setattr("extenso_nb.gateway.sources.token.time.monotonic", lambda: now[0])
@@ -663,6 +703,18 @@ def test_the_token_stays_with_its_host(server: ScriptedHttp, source: ScriptedHtt
     assert read(content) == DATA
     assert [("authorization" in request.headers) for request in server.seen] == [True, False]
     assert server.leaks == []
+
+
+def test_a_url_of_another_service_is_asked_without_the_token(server: ScriptedHttp, source: ScriptedHttpSource) -> None:
+    product = server.add(1)
+    server.held[product].picture = b"\xff\xd8picture"
+    away = f"{server.other_url}/away/{product}"
+    assert read(source.remote.content("p.zip", away, authorised=False)) == DATA
+    assert source.remote.get_bytes(away, authorised=False) == DATA
+    assert source.remote.get_bytes(f"{server.other_url}/quicklook/{product}", authorised=False).endswith(b"picture")
+    assert source.remote.get_json(f"{server.other_url}/catalogue", authorised=False)
+    assert server.leaks == []
+    assert server.tokens == 0
 
 
 @pytest.mark.parametrize("named", ["localhost", "LOCALHOST", "port"])
@@ -975,6 +1027,12 @@ def test_catalogues_that_fail_are_unavailable(
     with pytest.raises(SourceUnavailable, match=says) as caught:
         source.remote.get_json(f"{server.url}/bytes/{product}", limit=limit)
     assert is_clean(caught.value)
+
+
+def test_a_page_is_no_picture(server: ScriptedHttp, source: ScriptedHttpSource) -> None:
+    product = server.add(1, "none", page("image/jpeg"))
+    with pytest.raises(SourceUnavailable, match=f"with a page: .{re.escape(TITLE)}"):
+        source.remote.get_bytes(f"{server.url}/bytes/{product}")
 
 
 def test_compressed_json_is_read_and_a_bomb_is_not(server: ScriptedHttp, source: ScriptedHttpSource) -> None:

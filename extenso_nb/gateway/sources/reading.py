@@ -44,7 +44,8 @@ class Answer(Protocol):
 class Reading:
     """One product, and what the first answer said of it, with which later ones are compared.
 
-    `ask` sends a GET with headers and gives its answer, or raises an error of ours.
+    `ask` sends a GET with headers and gives its answer, or raises an error of ours. `compared` says whether there is a
+    checksum with which the whole will be compared in the end.
     """
 
     def __init__(
@@ -55,9 +56,12 @@ class Reading:
         url: str | Callable[[], str],
         size: int | None,
         remarks: deque[str],
+        *,
+        compared: bool,
     ) -> None:
         self._name, self._ask, self._filename, self._url, self._size = name, ask, filename, url, size
-        self._remarks = remarks
+        self._remarks, self._compared = remarks, compared
+        self._answered = False
         self._lock = threading.Lock()
         self._etag = self._modified = ""
         self._total: int | None = None
@@ -83,8 +87,7 @@ class Reading:
             blocks = answer.blocks()
             if not begins:  # before its length is looked at: that it is a page says more than that it is too short
                 blocks = self._product(answer, blocks)
-            self._remember(answer, total)
-            yield from self._rest(blocks, begins, offset, total)
+            yield from self._rest(blocks, begins, offset, self._remember(answer, offset, total))
 
     # -- the head of an answer ---------------------------------------------------------------------------------------
     def _from(self, offset: int) -> dict[str, str]:
@@ -108,8 +111,8 @@ class Reading:
             raise self._incomplete(f"sends another range than asked for: {given[:60]!r} in place of {asked}")
         return offset, None if found[3] == "*" else int(found[3])
 
-    def _remember(self, answer: Answer, total: int | None) -> None:
-        """Compare an answer with the catalogue and with the first answer."""
+    def _remember(self, answer: Answer, offset: int, total: int | None) -> int | None:
+        """Compare an answer with the catalogue and with the first one. Gives how long the object is, if anything says."""
         if self._size is not None and total is not None and total != self._size:
             text = f"offers {total:,} bytes of {self._filename}; its catalogue has {self._size:,}"
             raise self._incomplete(text) if total < self._size else self._other(text)
@@ -123,10 +126,14 @@ class Reading:
             changed = bool(new and old and new != old)
             if changed or (total is not None and self._total is not None and total != self._total):
                 raise self._other(f"changed {self._filename} while it was read")
+            if offset and self._answered and not (self._compared or (new and old)):
+                raise self._other(f"gives nothing by which to tell whether {self._filename} is the same as before")
+            self._answered = True
             if etag and not self._etag:
                 self._etag = etag if strong else f"W/{etag}"
             self._modified = self._modified or modified
             self._total = total if self._total is None else self._total
+            return self._total if self._size is None else self._size
 
     def _check_end(self, answer: Answer, offset: int) -> None:
         """416: whether nothing is left, or the object is another one than the one that was read."""
@@ -171,9 +178,8 @@ class Reading:
             source=self._name,
         )
 
-    def _rest(self, blocks: Iterator[bytes], begins: int, offset: int, total: int | None) -> Iterator[bytes]:
+    def _rest(self, blocks: Iterator[bytes], begins: int, offset: int, end: int | None) -> Iterator[bytes]:
         """What of the blocks lies behind the offset; raises unless they end where the object does."""
-        end = total if self._size is None else self._size
         place = begins
         for block in blocks:
             if end is not None and place + len(block) > end:

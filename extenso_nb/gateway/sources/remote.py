@@ -120,6 +120,7 @@ class Remote:
         *,
         size: int | None = None,
         checksums: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        authorised: bool = True,
     ) -> Content:
         """A product to be read.
 
@@ -133,6 +134,8 @@ class Remote:
             Bytes; None when the catalogue does not say.
         checksums
             As the catalogue writes them; those that cannot be compared are told in `Content.remarks`.
+        authorised
+            Whether to send the `Authorization` header. Without, for a URL of a catalogue that leads to another service.
         """
         size = size if size is not None and size > 0 else None  # catalogues write 0 where they do not know
         pairs = checksums.items() if isinstance(checksums, Mapping) else checksums
@@ -140,14 +143,14 @@ class Remote:
         remarks = deque((f"A checksum of {self.name} is not compared: {reason}" for reason in unknown), maxlen=100)
 
         def ask(url: str, headers: dict[str, str]) -> _Answer:
-            return self._request("GET", url, headers, None)
+            return self._request("GET", url, headers, None, authorised=authorised)
 
-        reading = Reading(self.name, ask, filename, url, size, remarks)
+        reading = Reading(self.name, ask, filename, url, size, remarks, compared=bool(known))
         return Content(filename, size, reading.read, known, remarks)
 
     # -- catalogues and pictures -------------------------------------------------------------------------------------
-    def get_bytes(self, url: str, *, limit: int = PICTURE_LIMIT) -> bytes:
-        """What is at a URL, whole.
+    def get_bytes(self, url: str, *, limit: int = PICTURE_LIMIT, authorised: bool = True) -> bytes:
+        """What is at a URL, whole, and no page of HTML. `authorised` as for `content`.
 
         Raises
         ------
@@ -158,11 +161,17 @@ class Remote:
         SourceUnavailable
             Anything else that is no whole answer.
         """
-        return self._whole("GET", url, {"accept": "*/*"}, None, limit)
+        answer = self._whole("GET", url, {"accept": "*/*"}, None, limit, authorised=authorised)
+        if is_page(answer):
+            raise SourceUnavailable(
+                f"{self.name}: {shown(url)} answers with a page: {title(answer)}.", source=self.name
+            )
+        return answer
 
-    def get_json(self, url: str, *, limit: int = JSON_LIMIT) -> Any:
+    def get_json(self, url: str, *, limit: int = JSON_LIMIT, authorised: bool = True) -> Any:
         """The JSON at a URL. Raises as `get_bytes` does, and SourceUnavailable for what is no JSON."""
-        return self._json(url, self._whole("GET", url, {"accept": "application/json"}, None, limit))
+        accept = {"accept": "application/json"}
+        return self._json(url, self._whole("GET", url, accept, None, limit, authorised=authorised))
 
     def post_json(
         self,
@@ -203,7 +212,7 @@ class Remote:
         data: bytes | None,
         limit: int,
         *,
-        authorised: bool = True,
+        authorised: bool,
     ) -> bytes:
         collected = bytearray()
         headers["accept-encoding"] = "gzip"
@@ -231,7 +240,7 @@ class Remote:
 
     # -- requests ----------------------------------------------------------------------------------------------------
     def _request(
-        self, method: str, url: str, headers: dict[str, str], data: bytes | None, *, authorised: bool = True
+        self, method: str, url: str, headers: dict[str, str], data: bytes | None, *, authorised: bool
     ) -> _Answer:
         """The answer that is no redirect, its body not read yet; a refused token is renewed once."""
         authorise = self.authorise if authorised else None

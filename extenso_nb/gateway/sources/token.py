@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from extenso_nb.errors import ExtensoError
+from extenso_nb.errors import ExtensoError, SourceUnavailable
 
 __all__ = ["Authorise", "Token"]
 
@@ -71,11 +71,21 @@ class Token:
         if self._failed is not None and time.monotonic() - self._failed[0] < self._pause:
             raise copy.copy(self._failed[1])
         self._header = None
+        failure: SourceUnavailable | None = None
         try:
             token, seconds = self._fetch()
-        except ExtensoError as error:
-            self._failed = (time.monotonic(), copy.copy(error))
-            raise
+            usable = token.isascii() and token.isprintable() and " " not in token and token != ""
+        except SourceUnavailable as error:
+            failure = error
+        except ExtensoError as error:  # that there are no tokens does not mean that there is no product
+            failure = SourceUnavailable(error.message, **error.details)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            usable = False
+        if failure is None and not usable:
+            failure = SourceUnavailable("What was answered to the request for a token has none in it that can be used.")
+        if failure is not None:
+            self._failed = (time.monotonic(), copy.copy(failure))
+            raise failure
         self._failed = None
         self._header = f"{self._scheme} {token}"
         # A token that lives no longer than what is spared would be fetched anew for every request.
