@@ -267,6 +267,19 @@ def drip(x: Exchange) -> None:
         x.server.stopped.wait(0.02)
 
 
+def endless(piece: bytes) -> Line:
+    """The head of an answer that does not end; until the other end has had enough."""
+
+    def play(x: Exchange) -> None:
+        x.send(b"HTTP/1.1 102 Processing\r\n", counted=False)
+        end = time.monotonic() + 30
+        while time.monotonic() < end and not x.gone() and not x.server.stopped.is_set():
+            x.send(piece, counted=False)
+            x.server.stopped.wait(0.05)
+
+    return play
+
+
 def redirect(x: Exchange) -> None:
     """To a signed URL at another host, as object stores have them."""
     x.head(302, Location=f"{x.server.other_url}/away/{x.held.id}?{SIGNATURE}", Content_Length=0)
@@ -390,6 +403,7 @@ FAULTS: dict[str, Fault] = {
     "sends more than it announces": Fault((long_body,)),
     "stall": Fault((stall(0.5),)),
     "no answer": Fault((silent,)),
+    "no answer but 102": Fault((endless(b"\r\nHTTP/1.1 102 Processing\r\n"),)),
     "slow": Fault((slow(0.3),)),
     "drip": Fault((drip,)),
     # lengths

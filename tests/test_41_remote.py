@@ -37,6 +37,7 @@ from scripted_http import (
     cold,
     cut,
     drip,
+    endless,
     gzipped,
     in_future,
     long_body,
@@ -536,6 +537,24 @@ def test_fast_enough_is_fast_enough(server: ScriptedHttp) -> None:
     product = server.add(1, "none", slow(3.0, pieces=40), data=DATA)
     with Remote("far", stall_seconds=0.5, slowest=1000) as remote:
         assert read(remote.content("p.zip", f"{server.url}/bytes/{product}")) == DATA
+
+
+@pytest.mark.parametrize("piece", [b"\r\nHTTP/1.1 102 Processing\r\n", b"x-again: 1\r\n"], ids=["102", "headers"])
+def test_an_answer_that_never_begins_is_given_up(
+    server: ScriptedHttp, monkeypatch: pytest.MonkeyPatch, piece: bytes
+) -> None:
+    monkeypatch.setattr("extenso_nb.gateway.sources.remote.PACE_WINDOW", 1)
+    product = server.add(1, "none", *[endless(piece)] * 2)
+    with Remote("far", stall_seconds=1) as remote:
+        for call in (
+            lambda: read(remote.content("p.zip", f"{server.url}/bytes/{product}?{SIGNATURE}")),
+            lambda: remote.get_json(f"{server.url}/bytes/{product}"),
+        ):
+            began = time.monotonic()
+            with pytest.raises(SourceUnavailable, match="did not end within 1 s") as caught:
+                call()
+            assert time.monotonic() - began < 10
+            assert is_clean(caught.value)
 
 
 @pytest.mark.parametrize("where", ["first block", "never begun", "in the middle of a stall"])

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+import threading
 import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any, Self, TypeVar
 from urllib.parse import urlencode, urljoin
@@ -301,12 +303,58 @@ class Remote:
         if self._http.is_closed:
             raise SourceUnavailable(f"{self.name} is closed.", source=self.name)
 
-        def send() -> httpx.Response:
-            request = self._http.build_request(method, url, headers=headers, content=data)
-            request.url = _Unsigned(request.url)
-            return self._http.send(request, stream=True)
+        seconds = PACE_WINDOW * self.stall_seconds
+        watch = _Watch(seconds)
 
-        return _Answer(self, _carried_out(send, self.name, f"{shown(url)} did not answer", head=True))
+        def send() -> httpx.Response:
+            request = self._http.build_request(
+                method, url, headers=headers, content=data, extensions={"trace": watch.note}
+            )
+            request.url = _Unsigned(request.url)
+            with watch:
+                return self._http.send(request, stream=True)
+
+        try:
+            return _Answer(self, _carried_out(send, self.name, f"{shown(url)} did not answer", head=True))
+        except (IncompleteTransfer, SourceUnavailable):
+            if not watch.over:
+                raise
+        raise SourceUnavailable(
+            f"{self.name}: {shown(url)} did not answer: the head of an answer did not end within {seconds:g} s.",
+            source=self.name,
+        )
+
+
+class _Watch:
+    """Ends the wait for an answer whose head does not end: a byte, or a 102, now and then keeps every timeout away.
+
+    Only on connections that were made for the request; all those of products are.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.over = False
+        self._stream: Any = None
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def note(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Learn of the connection: the `trace` of httpcore."""
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self._stream = facts["return_value"]
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _end(self) -> None:
+        self.over = True
+        connection = None if self._stream is None else self._stream.get_extra_info("socket")
+        if connection is not None:
+            with suppress(OSError):
+                # Not that of an SSLSocket, which would change what the other thread is reading with.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _client(connect_seconds: float, stall_seconds: float) -> httpx.Client:
