@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from extenso_nb import checksums
@@ -23,10 +24,10 @@ from extenso_nb.errors import (
     UnknownProduct,
 )
 from extenso_nb.gateway.catalogue import Catalogue
+from extenso_nb.gateway.checking import checking
 from extenso_nb.gateway.destinations import Destinations, Place
 from extenso_nb.gateway.sources import Content
 from extenso_nb.gateway.store import Store
-from extenso_nb.gateway.zipstream import ZipStream, checking
 from extenso_nb.models import Delivery, DeliveryMetadata, Product
 from extenso_nb.storage import BLOCK, Storage
 
@@ -147,7 +148,7 @@ class Transfers:
         metadata = DeliveryMetadata.from_wire(self.store.metadata(earlier.id))
         storage, key, size = self.destinations.storage, earlier.key, earlier.size
         name = key.rpartition("/")[2]
-        content = Content(name, size, lambda start: _ranges(storage, key, start, size), metadata.checksums, True)
+        content = Content(name, size, partial(_ranges, storage, key, size), metadata.checksums, as_is=True)
         return metadata.product, content
 
     # --- the end -----------------------------------------------------------------------------------------------------
@@ -210,23 +211,22 @@ class _Stream:
 
     def checksums(self) -> dict[str, str]:
         """Hex digests of what was stored; those that the source gave as well, where its bytes were stored unchanged."""
-        same = {} if self.stored != self.came or self._restored else self._announced
+        same = {} if self._check.restored else self._announced
         return {"sha256": self._written.hexdigest()} | {name: digest.hexdigest() for name, digest in same.items()}
 
-    @property
-    def _restored(self) -> bool:
-        return isinstance(self._check, ZipStream) and self._check.restored
-
-    def blocks(self) -> Iterator[bytes | memoryview]:
+    def blocks(self) -> Iterator[bytes]:
         """All blocks to store. Raises before the last one is taken when anything is wrong, so that nothing is stored."""
-        for block in self._incoming():
-            yield from self._outgoing(self._check.feed(block))
-        yield from self._outgoing(self._check.finish())
-        self._compare()
-        self._tell_findings()
-        self._report(now=True)
+        try:
+            for block in self._incoming():
+                yield from self._outgoing(self._check.feed(block))
+            yield from self._outgoing(self._check.finish())
+            self._compare()
+            self._tell_findings()
+            self._report(now=True)
+        finally:
+            self._tell_remarks()
 
-    def _outgoing(self, blocks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    def _outgoing(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         for block in blocks:
             self._written.update(block)
             self.stored += len(block)
@@ -251,8 +251,7 @@ class _Stream:
                 mark = self.came
                 if interruptions > RESUMES or not self._worth_resuming(error):
                     raise
-                note = f"{error.message} Taken up again at byte {self.came:,}."
-                self._store.note(self._delivery_id, note, source=self._source, count=self.came)
+                self._note(f"{error.message} Taken up again at byte {self.came:,}.")
                 self._wait(error, interruptions)
                 continue
             return
@@ -312,28 +311,30 @@ class _Stream:
 
     def _tell_findings(self) -> None:
         """What the manifest says against the product: a fault of the archive's, unless the archive wants it so."""
-        if not isinstance(self._check, ZipStream):
-            return
-        if self._restored:
-            note = f"inflated on the way: {self.came:,} bytes became {self.stored:,}"
-            self._store.note(self._delivery_id, note, source=self._source, count=self.stored)
-        findings = self._check.findings
-        wrong = [*findings.wrong_checksum, *findings.wrong_size]
+        if self._check.restored:
+            self._note(f"inflated on the way: {self.came:,} bytes became {self.stored:,}")
+        found = self._check.findings
+        wrong = [finding for finding in found if finding.kind in {"wrong_size", "wrong_checksum"}]
         if wrong and not self._content.as_is:
-            raise DamagedProduct(f"{self._content.name}: {wrong[0]} is not what the manifest says of it.")
-        if findings.missing or wrong:
-            told = [f"without {name}" for name in findings.missing] + [f"another {name}" for name in wrong]
-            more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-            self._store.note(
-                self._delivery_id, f"not as its manifest lists it: {', '.join(told[:3])}{more}", source=self._source
-            )
+            raise DamagedProduct(f"{self._content.name} is not what its own manifest says: {wrong[0]}.")
+        told = [str(finding) for finding in found if finding.kind != "unchecked"]
+        if told:
+            more = f"; and {len(told) - 3} more" if len(told) > 3 else ""
+            self._note(f"not as its manifest has it: {'; '.join(told[:3])}{more}")
+
+    def _note(self, event: str) -> None:
+        self._store.note(self._delivery_id, event, source=self._source, count=self.came)
+
+    def _tell_remarks(self) -> None:
+        while self._content.remarks:
+            self._note(self._content.remarks.popleft())
 
 
 def _folder(place: Place, delivery: Delivery) -> str:
     return f"{place.prefix}/{delivery.product_id}"
 
 
-def _ranges(storage: Storage, key: str, start: int, size: int) -> Iterator[bytes]:
+def _ranges(storage: Storage, key: str, size: int, start: int) -> Iterator[bytes]:
     for place in range(start, size, BLOCK):
         yield storage.read(key, place, min(BLOCK, size - place))
 
