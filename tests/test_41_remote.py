@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import io
 import json
@@ -395,6 +396,18 @@ def test_each_fault_alone(
     if came is not None:
         assert len(got) == came
     assert time.monotonic() - began < 20
+
+
+def test_gzip_that_ends_too_early_is_no_whole_product(play: Callable[..., Content]) -> None:
+    def half(x: Any) -> None:
+        packed = gzip.compress(x.held.data)
+        x.head(200, Content_Type="application/zip", Content_Encoding="gzip")  # no length: nothing else tells the end
+        x.send(packed[: len(packed) - 20])
+
+    got, error = upto(play(half))
+    assert type(error) is IncompleteTransfer
+    assert "within its gzip" in error.message
+    assert got == DATA[: len(got)]
 
 
 def test_after_what_was_too_much_the_next_answer_is_its_own(play: Callable[..., Content]) -> None:
