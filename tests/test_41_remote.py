@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import io
 import json
@@ -397,6 +398,30 @@ def test_each_fault_alone(
     assert time.monotonic() - began < 20
 
 
+def test_who_keeps_the_error_does_not_keep_the_connection(server: ScriptedHttp, source: ScriptedHttpSource) -> None:
+    product = server.add(1, "none", stall(0.5), data=DATA)
+    content = source.remote.content("p.zip", f"{server.url}/bytes/{product}", size=len(DATA) - 1)
+    _, error = upto(content)
+    assert isinstance(error, ChecksumMismatch)
+    assert error.__traceback__ is not None  # and with it all that was alive where it was raised
+    end = time.monotonic() + 5
+    while server.connections and time.monotonic() < end:
+        time.sleep(0.01)
+    assert server.connections == 0
+
+
+def test_gzip_that_ends_too_early_is_no_whole_product(play: Callable[..., Content]) -> None:
+    def half(x: Any) -> None:
+        packed = gzip.compress(x.held.data)
+        x.head(200, Content_Type="application/zip", Content_Encoding="gzip")  # no length: nothing else tells the end
+        x.send(packed[: len(packed) - 20])
+
+    got, error = upto(play(half))
+    assert type(error) is IncompleteTransfer
+    assert "within its gzip" in error.message
+    assert got == DATA[: len(got)]
+
+
 def test_after_what_was_too_much_the_next_answer_is_its_own(play: Callable[..., Content]) -> None:
     content = play(long_body, long_body, size=True)
     for _ in range(3):
@@ -479,13 +504,27 @@ def test_two_versions_are_never_mixed(server: ScriptedHttp, play: Callable[..., 
     assert isinstance(upto(content)[1], ChecksumMismatch)
 
 
-def test_another_length_is_another_object(server: ScriptedHttp, play: Callable[..., Content]) -> None:
-    content = play(cut(0.5))
-    (held,) = server.held.values()
+def test_another_length_is_another_object(server: ScriptedHttp, source: ScriptedHttpSource) -> None:
+    product = server.add(1, "none", cut(0.5), data=DATA)
+    held = server.held[product]
     held.etag = held.modified = None
+    sums = {"md5": hashlib.md5(DATA).hexdigest()}
+    content = source.remote.content("p.zip", f"{server.url}/bytes/{product}", checksums=sums)
     got, _ = attempt(content, resumes=0)
     held.data += b"more"
-    assert isinstance(upto(content, len(got))[1], ChecksumMismatch)
+    came, error = upto(content, len(got))
+    assert (came, type(error)) == (b"", ChecksumMismatch)
+    assert "changed" in error.message
+
+
+@pytest.mark.parametrize("by", [-100, 100])
+def test_a_range_that_is_not_the_one_asked_for_is_not_used(play: Callable[..., Content], by: int) -> None:
+    content = play(cut(0.5), wrong_range(by), size=True)
+    got, _ = attempt(content, resumes=0)
+    came, error = upto(content, len(got))
+    assert (came, type(error)) == (b"", IncompleteTransfer)
+    assert "another range" in error.message
+    assert got + read(content, len(got)) == DATA
 
 
 @pytest.mark.parametrize("summed", [False, True])
