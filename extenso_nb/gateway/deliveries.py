@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,6 +47,9 @@ POLL_SECONDS = 0.2
 """How often the queues are looked at."""
 RECONCILE_SECONDS = 30.0
 """How often open deliveries are looked through for those whose workflow broke off, or was never begun."""
+LEASE_SECONDS = 15.0
+"""How long a process that stands still keeps the others from looking through them."""
+LEASE_POLL_SECONDS = 0.5
 MOST_AT_ONCE = 50
 """Deliveries of one source under way in one process, those that wait for a place at the source included; each is a thread.
 What waits for its next attempt, or warms up, is none."""
@@ -64,7 +69,10 @@ class Deliveries:
     database_url
         SQLAlchemy URL of DBOS's own tables.
     executor_id
-        Name of this process among those that share the database; its workflows are resumed under the same name.
+        Name of this process among those that share the database. The workflows of one that died are taken up under the
+        same name, or by `take_over` in another process.
+    work
+        Whether this process carries deliveries out. One that does not only begins their workflows.
     schedule
         How often to try, and how long to wait in between.
     """
@@ -77,9 +85,12 @@ class Deliveries:
         *,
         database_url: str,
         executor_id: str = "local",
+        work: bool = True,
         schedule: retry.Retry = retry.DELIVERY,
     ) -> None:
         self.store = store
+        self.executor_id = executor_id
+        self._work = work
         self.destinations = destinations
         self.catalogue = catalogue
         self.schedule = schedule
@@ -98,11 +109,16 @@ class Deliveries:
         """Begin, and take up again whatever an earlier process left."""
         global _current  # noqa: PLW0603 - DBOS is one per process, and its workflows are plain functions
         _current = self
-        DBOS(config=self._config)
-        DBOS.launch()
-        for name, source in self.catalogue.sources.items():
-            _register(_queue(name), getattr(source, "concurrency", 4))
-            _register(_waiting(name), MOST_AT_ONCE)
+        # One process at a time makes the tables of DBOS; two at once hinder each other.
+        with self.store.alone("workflows") if self.store.shared else contextlib.nullcontext():
+            DBOS(config=self._config)
+            if not self._work:
+                DBOS.listen_queues([])
+            DBOS.launch()
+            for name, source in self.catalogue.sources.items():
+                # Of all processes together, for that is what the source sees.
+                _register(_queue(name), overall=getattr(source, "concurrency", 4))
+                _register(_waiting(name), each=MOST_AT_ONCE)
         self._remove_deleted()
         self._dispatcher = threading.Thread(target=self._dispatch, name="extenso-dispatch", daemon=True)
         self._dispatcher.start()
@@ -113,7 +129,8 @@ class Deliveries:
         self._stopped.set()
         self.begin()
         if self._dispatcher is not None:
-            self._dispatcher.join()
+            # Not for ever: it may wait for a database that is away.
+            self._dispatcher.join(timeout=10)
         DBOS.destroy(workflow_completion_timeout_sec=0)
         _current = None
 
@@ -123,37 +140,66 @@ class Deliveries:
 
     def _dispatch(self) -> None:
         while not self._stopped.is_set():
+            pause = RECONCILE_SECONDS
             try:
-                self._reconcile()
-                self._remove_deleted()
+                # One process at a time looks through them. That spares work and is not relied on: each of them may
+                # stand still for a while between a look and what it does about it.
+                if self._leads():
+                    self._reconcile()
+                    self._remove_deleted()
+                    self.store.release("dispatch", self.executor_id)
+                else:
+                    pause = LEASE_POLL_SECONDS
             except Exception:  # noqa: BLE001 - a database that is busy or full now may be well again later
                 _log.exception("open deliveries could not be looked through; again in %.0f s", RECONCILE_SECONDS)
-            self._due.wait(RECONCILE_SECONDS)
+            self._due.wait(pause)
             self._due.clear()
+
+    def _leads(self) -> bool:
+        return self.store.lease("dispatch", self.executor_id, LEASE_SECONDS)
 
     def _reconcile(self) -> None:
         # An order is accepted in one transaction and its workflows are begun after it; whatever comes in between
         # leaves deliveries without one. Beginning a workflow twice is beginning it once: the delivery names it.
         waiting = self.store.due_deliveries()
         states = _states(waiting)
-        # Looked at again: a workflow may have moved its delivery on, and ended, between the two looks. Begun anew it
-        # would be done twice, and its successor deleted with its children.
-        still = set(self.store.due_deliveries()) if set(states.values()) - _LIVING else set()
+        renewed = time.monotonic()
         for turn in waiting:
+            if time.monotonic() - renewed > LEASE_SECONDS / 3:
+                renewed = time.monotonic()
+                if not self._leads():
+                    return
             if self._stopped.is_set():
                 return
             state = states.get(turn)
             if state is None:
                 self.submit(turn)
-            elif state not in _LIVING and turn in still:
+            elif state not in _LIVING:
                 self._begin_anew(turn, state)
 
     def _begin_anew(self, turn: Turn, state: str) -> None:
         """A workflow that broke off by a fault of ours must not keep its delivery open for ever."""
-        _log.warning("the workflow of delivery %s ended %s: begun anew", turn.delivery_id, state)
-        # Its transfers too: they have the same names again, and would answer what they did before without a byte moved.
-        DBOS.delete_workflow(_workflow(*turn), delete_children=True)
-        self.submit(turn)
+        # Under a new name, and only while the delivery stands where it was seen to stand: its workflow may have moved it
+        # on, and ended, between the two looks, and another process may have been quicker.
+        fresh = self.store.again(turn)
+        if fresh is not None:
+            _log.warning("the workflow of delivery %s ended %s: begun anew", turn.delivery_id, state)
+            self.submit(fresh)
+
+    def take_over(self, living: Callable[[], set[str]]) -> dict[str, int]:
+        """Take up what dead processes were at; of each, how many workflows. `living` names the others and this one.
+
+        However many processes do it at once, each workflow is taken up once: DBOS changes its row only while it still
+        names the dead process.
+        """
+        at_work = DBOS.list_workflows(status="PENDING", app_version=STEPS_VERSION, load_input=False, load_output=False)
+        # Looked at in this order: who begins one now was living before.
+        alive = living()
+        left = Counter(str(flow.executor_id) for flow in at_work if str(flow.executor_id) not in alive)
+        if left:
+            # Not `resume_workflow`, the public one: it would also take a workflow from one who is at it by now.
+            DBOS._recover_pending_workflows(sorted(left))  # noqa: SLF001 - there is no other way to name the dead
+        return dict(left)
 
     def submit(self, turn: Turn) -> None:
         """Begin the workflow of a delivery; nothing happens when it has one."""
@@ -434,8 +480,8 @@ _NO_END = 2**31 - 1
 """DBOS gives a workflow up after so many crashes of its process; here only the schedule decides when to give up."""
 
 
-def _workflow(delivery_id: str, attempt: int, polls: int) -> str:
-    return f"delivery-{delivery_id}.{attempt}.{polls}"
+def _workflow(delivery_id: str, attempt: int, polls: int, again: int = 0) -> str:
+    return f"delivery-{delivery_id}.{attempt}.{polls}" + (f".{again}" if again else "")
 
 
 _LIVING = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
@@ -459,8 +505,15 @@ def _waiting(source: str) -> str:
     return f"waiting-{source}"
 
 
-def _register(queue: str, limit: int) -> None:
-    DBOS.register_queue(queue, worker_concurrency=limit, polling_interval_sec=POLL_SECONDS, on_conflict="always_update")
+def _register(queue: str, *, each: int | None = None, overall: int | None = None) -> None:
+    """A queue with its limits: workflows at once in each process, and in all of them."""
+    DBOS.register_queue(
+        queue,
+        worker_concurrency=each,
+        global_concurrency=overall,
+        polling_interval_sec=POLL_SECONDS,
+        on_conflict="always_update",
+    )
 
 
 # --- the workflow ----------------------------------------------------------------------------------------------------
@@ -551,6 +604,8 @@ def _later(delivery_id: str, seconds: float, attempt: int, polls: int) -> None:
     _enqueue(delivery_id, attempt, polls, queue=_deliveries().waiting_queue(delivery_id), seconds=seconds)
 
 
-def _enqueue(delivery_id: str, attempt: int, polls: int, *, queue: str, seconds: float | None = None) -> None:
-    with SetWorkflowID(_workflow(delivery_id, attempt, polls)), SetEnqueueOptions(delay_seconds=seconds):
+def _enqueue(
+    delivery_id: str, attempt: int, polls: int, again: int = 0, *, queue: str, seconds: float | None = None
+) -> None:
+    with SetWorkflowID(_workflow(delivery_id, attempt, polls, again)), SetEnqueueOptions(delay_seconds=seconds):
         DBOS.enqueue_workflow(queue, _deliver, delivery_id, attempt, polls)
