@@ -9,12 +9,19 @@ from pathlib import Path
 import pytest
 
 from extenso_nb.errors import IdempotencyConflict, OrderFinished, QuotaExceeded, UnknownDelivery, UnknownOrder
-from extenso_nb.gateway.store import NewDelivery, Store, order_status
+from extenso_nb.gateway.store import NewDelivery, Store, database_url, order_status, sqlite_url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "gateway.db")
+    return database_url(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(f"sqlite:///{tmp_path / 'gateway.db'}")
+def store(url: str) -> Iterator[Store]:
+    made = Store(url)
     yield made
     made.close()
 
@@ -128,7 +135,8 @@ def test_one_account_never_sees_another(store: Store, owner: str) -> None:
         store.delivery(owner, order.id, "1-2")
 
 
-def test_keys_are_kept_as_hashes_only(store: Store, tmp_path: Path) -> None:
+def test_keys_are_kept_as_hashes_only(tmp_path: Path) -> None:
+    store = Store(sqlite_url(tmp_path / "gateway.db"))
     store.add_account("a", key="a very secret key")
     assert store.account_of_key("a very secret key")
     assert store.account_of_key("another") is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import threading
@@ -110,7 +109,7 @@ class Deliveries:
         global _current  # noqa: PLW0603 - DBOS is one per process, and its workflows are plain functions
         _current = self
         # One process at a time makes the tables of DBOS; two at once hinder each other.
-        with self.store.alone("workflows") if self.store.shared else contextlib.nullcontext():
+        with self.store.alone("workflows"):
             DBOS(config=self._config)
             if not self._work:
                 DBOS.listen_queues([])

@@ -262,7 +262,7 @@ class Store:
 
     def _make_tables(self) -> None:
         """Make what is missing; others that start at the same moment wait. Raises DatabaseRefused, DatabaseUnavailable."""
-        with self.alone("tables") as connection:
+        with self.alone("tables"), self._write() as connection:
             known = _known_schema(connection)
             if known > SCHEMA:
                 raise DatabaseRefused(
@@ -284,14 +284,23 @@ class Store:
         return cast("Store", _Patient(self, seconds)) if self.shared else self
 
     @contextmanager
-    def alone(self, what: str) -> Iterator[sa.Connection]:
+    def alone(self, what: str) -> Iterator[None]:
         """One process at a time does this; the others wait. A process that dies or stands still lets go of it."""
-        with self._write() as connection:
-            if self.shared:
-                connection.execute(sa.text("SET LOCAL lock_timeout = '180s'"))
-                connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = '120s'"))
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_lock_number(what))))
-            yield connection
+        if not self.shared:  # the lock of the data directory has seen to that
+            yield
+            return
+        end = time.monotonic() + 180
+        while True:
+            with self._write() as connection:
+                # Asked for again and again instead of waited for: whoever waits within a statement holds up the making
+                # of an index, which may be what the other one does.
+                if connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_lock_number(what)))):
+                    connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = '120s'"))
+                    yield
+                    return
+            if time.monotonic() > end:
+                raise DatabaseUnavailable(f"Another process is busy with the {what} of the database for too long.")
+            time.sleep(0.1)
 
     @contextmanager
     def _write(self) -> Iterator[sa.Connection]:
