@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import pwd
@@ -14,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -31,17 +31,17 @@ class Cluster:
         self._folder = folder
         self.port = free_port()
         self._server: subprocess.Popen[bytes] | None = None
-        # PostgreSQL refuses to run as root, as which CI runs.
-        self._user = "postgres" if os.geteuid() == 0 else None
-        if self._user:
-            with contextlib.suppress(KeyError):
-                os.chown(folder, pwd.getpwnam(self._user).pw_uid, -1)
+        self._as: dict[str, Any] = {}
+        if os.geteuid() == 0:  # as which CI runs, and PostgreSQL refuses to
+            user = _unprivileged()
+            os.chown(folder, user.pw_uid, user.pw_gid)
+            self._as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         secret = folder / "password"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
         command = [str(binaries / "initdb"), "--pgdata", str(folder / "data"), "--username", USER, "--no-sync"]
         command += ["--auth", "scram-sha-256", "--pwfile", str(secret), "--encoding", "UTF8", "--no-locale"]
-        subprocess.run(command, check=True, capture_output=True, user=self._user, cwd=folder, timeout=120)
+        subprocess.run(command, check=True, capture_output=True, cwd=folder, timeout=120, **self._as)
         # A server far away: whatever leaves the times to it is a few hours wrong.
         with (folder / "data" / "postgresql.conf").open("a") as file:
             file.write("timezone = 'Asia/Tokyo'\nfsync = off\nunix_socket_directories = ''\n")
@@ -50,15 +50,17 @@ class Cluster:
         return f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
+        if self._server is not None:
+            return
         command = [str(self._binaries / "postgres"), "-D", str(self._folder / "data"), "-p", str(self.port)]
         with (self._folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
                 [*command, "-c", "listen_addresses=127.0.0.1"],
                 stdout=log,
                 stderr=log,
-                user=self._user,
                 cwd=self._folder,
                 start_new_session=True,  # Ctrl-C in pytest is not for it
+                **self._as,
             )
         end = time.monotonic() + 60
         while True:
@@ -84,6 +86,13 @@ class Cluster:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')
         return self.url(name)
+
+
+def _unprivileged() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")
 
 
 def _binaries() -> Path | None:

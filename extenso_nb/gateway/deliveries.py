@@ -34,7 +34,7 @@ __all__ = ["STEPS_VERSION", "Deliveries"]
 
 STEPS_VERSION = "1"
 """DBOS resumes a workflow only under the version that began it. Raise this when the steps below change their meaning,
-and only then: raising it strands the orders that are under way."""
+and only then: what is under way is begun anew, with all its bytes, once no process of the older version lives."""
 COLD_POLL_SECONDS = 900.0
 """How often a cold product is looked at while it warms up."""
 COLD_POLLS = 4 * 24 * 3
@@ -104,6 +104,11 @@ class Deliveries:
             "log_level": "WARNING",
         }
 
+    @property
+    def steps(self) -> str:
+        """The version of the workflows that this process goes on with; nothing when it carries none out."""
+        return STEPS_VERSION if self._work else ""
+
     def start(self) -> None:
         """Begin, and take up again whatever an earlier process left."""
         global _current  # noqa: PLW0603 - DBOS is one per process, and its workflows are plain functions
@@ -161,7 +166,7 @@ class Deliveries:
         # An order is accepted in one transaction and its workflows are begun after it; whatever comes in between
         # leaves deliveries without one. Beginning a workflow twice is beginning it once: the delivery names it.
         waiting = self.store.due_deliveries()
-        states = _states(waiting)
+        states = _states(waiting, {STEPS_VERSION} | {process.steps for process in self.store.processes()})
         renewed = time.monotonic()
         for turn in waiting:
             if time.monotonic() - renewed > LEASE_SECONDS / 3:
@@ -182,6 +187,8 @@ class Deliveries:
         # on, and ended, between the two looks, and another process may have been quicker.
         fresh = self.store.again(turn)
         if fresh is not None:
+            if state == _STRANDED:
+                DBOS.cancel_workflow(_workflow(*turn), cancel_children=True)
             _log.warning("the workflow of delivery %s ended %s: begun anew", turn.delivery_id, state)
             self.submit(fresh)
 
@@ -484,15 +491,18 @@ def _workflow(delivery_id: str, attempt: int, polls: int, again: int = 0) -> str
 
 
 _LIVING = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
+_STRANDED = "with an older version"
 
 
-def _states(turns: list[Turn]) -> dict[Turn, str]:
-    """The state of the workflow of each delivery that has one."""
+def _states(turns: list[Turn], versions: set[str]) -> dict[Turn, str]:
+    """The state of the workflow of each delivery that has one; those of other versions, which nobody goes on with."""
     states: dict[Turn, str] = {}
     for first in range(0, len(turns), 500):
         names = {_workflow(*turn): turn for turn in turns[first : first + 500]}
         found = DBOS.list_workflows(workflow_ids=list(names), load_input=False, load_output=False)
-        states |= {names[flow.workflow_id]: flow.status for flow in found}
+        for flow in found:
+            stranded = flow.status in _LIVING and flow.app_version not in versions
+            states[names[flow.workflow_id]] = _STRANDED if stranded else flow.status
     return states
 
 

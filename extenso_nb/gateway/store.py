@@ -58,6 +58,8 @@ SCHEMA = 1
 `server_default`: then the tables of an older version are completed when a newer gateway starts, and the older processes
 beside it go on."""
 
+IDLE_SECONDS, LOCK_SECONDS = 20.0, 30.0
+"""How long PostgreSQL lets a process stand still in a transaction, and others wait for what it holds."""
 DEFAULT_QUOTA = 10_000_000_000
 """Bytes of free storage of an account."""
 
@@ -138,7 +140,7 @@ processes = sa.Table(
     sa.Column("id", sa.String, primary_key=True),
     sa.Column("kind", sa.String, nullable=False),
     sa.Column("sources", sa.String, nullable=False),
-    sa.Column("version", sa.String, nullable=False),
+    sa.Column("steps", sa.String, nullable=False),
     sa.Column("started", sa.Float, nullable=False),
     sa.Column("seen", sa.Float, nullable=False),
     sa.Column("silent", sa.Float, nullable=False),
@@ -187,7 +189,8 @@ class Process:
     kind: str
     """`serve` or `worker`."""
     sources: str
-    version: str
+    steps: str
+    """The version of the workflows that it goes on with; empty when it only answers."""
     started: float
     seen: float
     silent: float
@@ -250,7 +253,11 @@ class Store:
         self._warned = -math.inf
         try:
             self._make_tables()
+        except DatabaseRefused:
+            self.close()
+            raise
         except DatabaseUnavailable as error:
+            self.close()
             said = str(getattr(error.__cause__, "orig", "") or error.__cause__).strip().partition("\n")[0]
             raise DatabaseUnavailable(
                 f"The database {self._where} does not answer: {said}",
@@ -337,11 +344,11 @@ class Store:
             found = connection.scalar(sa.select(facts.c.value).where(facts.c.name == name))
             return None if found is None else str(found)
 
-    def enter(self, process_id: str, *, kind: str, sources: str, version: str, silent: float) -> None:
+    def enter(self, process_id: str, *, kind: str, sources: str, steps: str, silent: float) -> None:
         """Note that a process has come, and lives until it is silent for so many seconds."""
         with self._write() as connection:
             now = self._clock(connection)
-            row = {"kind": kind, "sources": sources, "version": version, "started": now, "seen": now, "silent": silent}
+            row = {"kind": kind, "sources": sources, "steps": steps, "started": now, "seen": now, "silent": silent}
             _keep(connection, processes, id=process_id, **row)
 
     def beat(self, process_id: str) -> float | None:
@@ -743,8 +750,8 @@ def _prepare_postgresql(engine: sa.Engine) -> None:
     def _connect(connection: Any, record: Any) -> None:
         with connection.cursor() as cursor:
             # A process that stands still in the middle of a transaction must not hold up the others for ever.
-            cursor.execute("SET idle_in_transaction_session_timeout = '20s'")
-            cursor.execute("SET lock_timeout = '30s'")
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {round(IDLE_SECONDS * 1000)}")
+            cursor.execute(f"SET lock_timeout = {round(LOCK_SECONDS * 1000)}")
         connection.commit()  # what is only set in a transaction goes with it
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable
 
-from extenso_nb._version import __version__
 from extenso_nb.errors import DatabaseUnavailable
 from extenso_nb.gateway.deliveries import Deliveries
 from extenso_nb.gateway.store import Store
@@ -22,7 +23,27 @@ SILENT_SECONDS = 30.0
 BEATS = 6
 """How often it says so within that time."""
 
+_SAID_AGAIN = 30.0
+"""Seconds. DBOS says at each of its looks, five a second, that the database is away."""
+
 _log = logging.getLogger(__name__)
+
+
+class _Seldom(logging.Filter):
+    """Lets each place in the code of DBOS complain about the database once in a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        place, now = (record.pathname, record.lineno), time.monotonic()
+        if "OperationalError" not in record.getMessage() and "connection" not in record.getMessage():
+            return True
+        if now - self._said.get(place, -math.inf) < _SAID_AGAIN:
+            return False
+        self._said[place] = now
+        return True
 
 
 def process_id() -> str:
@@ -75,7 +96,9 @@ class Member:
 
     def enter(self) -> None:
         """Say that this process has come; before it takes up any work, for what nobody living is at is taken over."""
-        self._store.enter(self.id, kind=self._kind, sources=self._sources, version=__version__, silent=self._silent)
+        self._store.enter(
+            self.id, kind=self._kind, sources=self._sources, steps=self._deliveries.steps, silent=self._silent
+        )
         others = [other for other in self._store.processes() if other.id != self.id]
         for other in others:
             if other.sources != self._sources:
@@ -85,6 +108,9 @@ class Member:
 
     def start(self) -> None:
         """Beat, and look after the others; once the deliveries of this process have begun."""
+        talker = logging.getLogger("dbos")
+        if not any(isinstance(one, _Seldom) for one in talker.filters):
+            talker.addFilter(_Seldom())
         for name, run in (("extenso-heart", self._beat), ("extenso-watch", self._watch)):
             thread = threading.Thread(target=run, name=name, daemon=True)
             thread.start()
