@@ -313,8 +313,10 @@ class Deliveries:
                 with place.storage.open(key) as file:
                     verify(file, content.name)
         except BaseException:
-            # Whatever it was: what is not known to be right must not lie under the product's name.
-            place.storage.delete(key)
+            # Whatever it was: what is not known to be right must not lie under the product's name. Unless it is known
+            # by now: a process that stood still meets what another one has delivered in the meantime.
+            if self.store.work(delivery.id)[1].status != "delivered":
+                place.storage.delete(key)
             raise
         # The description travels along: the source may be down by the time the delivery is settled.
         described = product.model_copy(update={"size": stream.count, "size_estimated": False, "links": {}})
