@@ -31,6 +31,8 @@ from extenso_nb.gateway.store import Store, database_url
 from extenso_nb.models import Order
 
 SLOWED = Path(__file__).with_name("slowed.py")
+FREE = 3
+"""As there: so many products each process brings, the others when `go_on` says so."""
 SECRET = "planted-secret-" * 4
 KEY = "exk_planted-key-of-the-owner"
 COUNT, SIZE = 30, 2_000_000
@@ -51,7 +53,9 @@ class Team:
         self.processes: list[subprocess.Popen[bytes]] = []
         kept = {name: value for name, value in os.environ.items() if not name.startswith("EXTENSO_")}
         ours = {"EXTENSO_DATABASE": database, "EXTENSO_SECRET": SECRET, "EXTENSO_API_KEY": KEY}
-        self.environment = kept | ours | {"HOME": str(folder)}
+        self.held = folder / "held"
+        self.held.touch()
+        self.environment = kept | ours | {"HOME": str(folder), "EXTENSO_TEST_HOLD": str(self.held)}
         self.common = ["--storage", f"folder:{self.storage}", "--source", f"folder:{archive}", "--silent", str(SILENT)]
 
     def run(self, name: str, *command: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -93,10 +97,15 @@ class Team:
         mine = f"executor_id LIKE '%.{process.pid}.%' AND name = 'transfer' AND status = '{status}'"
         return int(str(rows(self.database, f"SELECT count(*) FROM dbos.workflow_status WHERE {mine}")[0][0]))
 
-    def both_at_work(self, first: subprocess.Popen[bytes], second: subprocess.Popen[bytes]) -> None:
-        """Until both have carried something through, and the first is in the middle of the next."""
-        self.until(lambda: self.transfers(first) and self.transfers(second) and self.transfers(first, "PENDING"))
-        assert self.delivered() < COUNT
+    def at_work(self, *processes: subprocess.Popen[bytes]) -> None:
+        """Until each of them has carried something through, and is in the middle of the next."""
+        for process in processes:
+            self.until(lambda one=process: self.transfers(one) and self.transfers(one, "PENDING"))
+        self.until(lambda: self.delivered() == FREE * len(processes))
+
+    def go_on(self) -> None:
+        """Let the transfers that are held come to their end."""
+        self.held.unlink()
 
     def delivered(self) -> int:
         return int(str(rows(self.database, "SELECT count(*) FROM deliveries WHERE status = 'delivered'")[0][0]))
@@ -145,8 +154,9 @@ def test_two_share_the_work_and_one_is_killed(team: Team, archive: Path) -> None
     with team.serve("--no-work") as eo:
         team.ready("first", "second")
         order = eo.order(eo.search("S2"))
-        team.both_at_work(first, second)
+        team.at_work(first, second)
         first.kill()
+        team.go_on()
         whole(team, eo, order, archive)
         assert 0 < team.transfers(first) < COUNT
         assert team.transfers(first) + team.transfers(second) == COUNT, "the one that only answers does none"
@@ -161,8 +171,7 @@ def test_those_that_stand_still_and_wake_up_do_no_harm(team: Team, archive: Path
     with team.serve("--no-work") as eo:
         team.ready("first", "second", "third")
         order = eo.order(eo.search("S2"))
-        team.both_at_work(first, second)
-        team.until(lambda: team.transfers(second, "PENDING"))
+        team.at_work(first, second, third)
         for process in (first, second):
             process.send_signal(signal.SIGSTOP)
         for name in (first, second):
@@ -170,6 +179,7 @@ def test_those_that_stand_still_and_wake_up_do_no_harm(team: Team, archive: Path
         # One wakes up while the others are at its work, the other one when all is done.
         first.send_signal(signal.SIGCONT)
         assert first.wait(20) == BURIED
+        team.go_on()
         team.until(lambda: team.delivered() == COUNT)
         second.send_signal(signal.SIGCONT)
         assert second.wait(20) == BURIED
@@ -184,11 +194,12 @@ def test_a_gateway_that_stood_still_goes_on_answering(team: Team, archive: Path)
         worker = team.worker("first")
         team.ready("first")
         order = eo.order(eo.search("S2"))
-        team.both_at_work(gateway, worker)
+        team.at_work(gateway, worker)
         gateway.send_signal(signal.SIGSTOP)
         team.until(lambda: "took over" in team.log("first"))
         gateway.send_signal(signal.SIGCONT)
         team.until(lambda: "it goes on" in team.log("serve"))
+        team.go_on()
         whole(team, eo, order, archive)
         assert len(rows(team.database, "SELECT id FROM processes")) == 2
         # And what it does under its old name counts again.
@@ -201,17 +212,17 @@ def test_one_is_told_to_end_the_other_is_killed_and_a_third_comes_later(team: Te
     with team.serve("--no-work") as eo:
         team.ready("first", "second")
         order = eo.order(eo.search("S2"))
-        team.both_at_work(first, second)
+        team.at_work(first, second)
         first.terminate()
         assert first.wait(20) == 0
         assert rows(team.database, f"SELECT id FROM processes WHERE id LIKE '%.{first.pid}.%'") == []
         team.until(lambda: re.search(rf"took over \d+ workflows of \S+\.{first.pid}\.", team.logs()))
         assert "is dead" not in team.logs(), "nobody waits for the silence of who said that it ends"
-        assert team.delivered() < COUNT
         second.kill()
         second.wait(10)
         assert eo.status(order).status == "running"
         team.worker("third")
+        team.go_on()
         whole(team, eo, order, archive)
 
 
@@ -220,7 +231,7 @@ def test_the_database_goes_away_and_comes_back(team: Team, archive: Path, cluste
         worker = team.worker("first")
         team.ready("first")
         order = eo.order(eo.search("S2"))
-        team.both_at_work(worker, team.processes[0])
+        team.at_work(worker, team.processes[0])
         store = Store(database_url(team.database))
         token = Access(store, SECRET.encode()).login(KEY)
         store.close()
@@ -232,6 +243,7 @@ def test_the_database_goes_away_and_comes_back(team: Team, archive: Path, cluste
             assert httpx.get(f"{eo.url}/api/v1/services/health").status_code == 200
         finally:
             cluster.start()
+        team.go_on()
         whole(team, eo, order, archive)
         # Longer than anyone may be silent: still nobody was taken for dead, for all were cut off.
         cluster.stop()
