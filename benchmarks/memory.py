@@ -44,7 +44,10 @@ def main() -> None:
                 own.mkdir()
                 before, most, seconds = run(own, url, s3, transfers)
                 rate = NUMBER * file.stat().st_size / 1e6 / seconds
-                print(f"{transfers:>2} at once: {before:.0f} MB before, at most {most:.0f} MB; {rate:.0f} MB/s", flush=True)
+                print(
+                    f"{transfers:>2} at once: {before:.0f} MB before, at most {most:.0f} MB; {rate:.0f} MB/s",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

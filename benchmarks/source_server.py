@@ -32,7 +32,13 @@ class Handler(BaseHTTPRequestHandler):
             names = parse_qs(parts.query).get("ids", [""])[0].split(",")
             host = self.headers["host"]
             entries = [
-                {"Name": name, "ContentLength": size, "Online": True, "Checksum": [], "DownloadLink": f"http://{host}/{name}"}
+                {
+                    "Name": name,
+                    "ContentLength": size,
+                    "Online": True,
+                    "Checksum": [],
+                    "DownloadLink": f"http://{host}/{name}",
+                }
                 for name in names
             ]
             self._json({"products": entries})

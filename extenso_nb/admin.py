@@ -1,4 +1,7 @@
-"""Accounts of a gateway, for its operator: create, list, revoke, set quota; also while the gateway runs."""
+"""Accounts of a gateway, for its operator: create, list, revoke, set quota; also while the gateway runs.
+
+A gateway is named by its data directory (a path), or by the database that its processes share (a URL, as text).
+"""
 
 from __future__ import annotations
 
@@ -32,32 +35,35 @@ def quota_bytes(text: str) -> int:
 
 
 @contextlib.contextmanager
-def _store(data_dir: Path) -> Iterator[Store]:
-    from extenso_nb.gateway.store import Store, sqlite_url
+def _store(place: Path | str) -> Iterator[Store]:
+    from extenso_nb.gateway.store import Store, database_url, sqlite_url
 
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataDirectoryReadOnly(f"{data_dir} cannot be written: {error.strerror or error}.") from error
-    store = Store(sqlite_url(data_dir.resolve() / "gateway.db"))
+    if isinstance(place, str):
+        store = Store(database_url(place))
+    else:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataDirectoryReadOnly(f"{place} cannot be written: {error.strerror or error}.") from error
+        store = Store(sqlite_url(place.resolve() / "gateway.db"))
     try:
         yield store
     finally:
         store.close()
 
 
-def create(data_dir: Path, name: str, *, role: Literal["user", "operator"] = "user", quota: int) -> tuple[str, str]:
+def create(place: Path | str, name: str, *, role: Literal["user", "operator"] = "user", quota: int) -> tuple[str, str]:
     """Make an account; its id and its API key, which is kept nowhere and cannot be shown again."""
     from extenso_nb.gateway.access import new_api_key
 
     key = new_api_key()
-    with _store(data_dir) as store:
+    with _store(place) as store:
         return store.add_account(name, key=key, role=role, quota=quota), key
 
 
-def listed(data_dir: Path) -> list[str]:
+def listed(place: Path | str) -> list[str]:
     """A line for each account: id, name, role, storage, and whether it was revoked."""
-    with _store(data_dir) as store:
+    with _store(place) as store:
         return [
             f"{account.id}  {account.name:<16} {account.role:<9} {_html.bytes_text(account.storage.used)} used,"
             f" {_html.bytes_text(account.storage.reserved)} reserved of {_html.bytes_text(account.storage.quota)}"
@@ -66,13 +72,13 @@ def listed(data_dir: Path) -> list[str]:
         ]
 
 
-def set_quota(data_dir: Path, account: str, quota: int) -> None:
+def set_quota(place: Path | str, account: str, quota: int) -> None:
     """Change the free storage of an account. Raises UnknownAccount."""
-    with _store(data_dir) as store:
+    with _store(place) as store:
         store.set_quota(account, quota)
 
 
-def revoke(data_dir: Path, account: str) -> None:
+def revoke(place: Path | str, account: str) -> None:
     """Refuse the key and the tokens of an account from now on. Raises UnknownAccount."""
-    with _store(data_dir) as store:
+    with _store(place) as store:
         store.revoke(account)

@@ -1,4 +1,4 @@
-"""The command line: extenso search, estimate, order, status, wait, get, open, serve, stop, admin, demo, doctor."""
+"""The command line: extenso search, estimate, order, status, wait, get, open, serve, worker, stop, admin, demo, doctor."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 from urllib.parse import parse_qsl, urlsplit
 
 from extenso_nb._version import __version__
 from extenso_nb.errors import ExtensoError, InputError
 
 if TYPE_CHECKING:
+    from extenso_nb.gateway.serve import Settings
     from extenso_nb.models import BucketProperties, Delivery, Order
     from extenso_nb.session import Session
 
@@ -105,24 +107,13 @@ def _add_orders(commands: Any) -> None:
 
 def _add_gateway(commands: Any) -> None:
     serve = _command(commands, "serve", _serve, "run a gateway", gateway=False)
-    serve.add_argument(
-        "--source", action="append", metavar="SOURCE", help="sample (default), or folder:PATH; may be repeated"
-    )
-    serve.add_argument("--data-dir", type=Path, help="tables, storage and lock; by default the user's data directory")
+    _add_process(serve, "tables, storage and lock; by default the user's data directory")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", type=int, default=8065, help="port (default 8065; 0 for any free one)")
-    serve.add_argument(
-        "--storage",
-        metavar="URL",
-        help="free storage in a bucket: s3://BUCKET[/PREFIX]?endpoint=https://HOST[&region=...], with the keys in"
-        " EXTENSO_S3_ACCESS_KEY and EXTENSO_S3_SECRET_KEY; by default a folder in the data directory",
-    )
-    serve.add_argument(
-        "--private-buckets",
-        action=argparse.BooleanOptionalAction,
-        help="whether users' own buckets may lie in private networks; by default only when listening on loopback",
-    )
+    serve.add_argument("--no-work", action="store_true", help="only answer; `extenso worker` processes deliver")
     serve.add_argument("--idle", type=float, metavar="SECONDS", help="end when so long nobody asked for anything")
+    worker = _command(commands, "worker", _worker, "deliver for gateways that share a database", gateway=False)
+    _add_process(worker, "where the file `secret` is, unless EXTENSO_SECRET is set")
     stop = _command(commands, "stop", _stop, "end the gateway of this machine", gateway=False)
     stop.add_argument("--data-dir", type=Path)
     admin = _command(commands, "admin", _admin, "accounts of a gateway: create, list, revoke, quota", gateway=False)
@@ -131,11 +122,49 @@ def _add_gateway(commands: Any) -> None:
     admin.add_argument("--quota", help="free storage, as 500MB or 10GB (for a new account: default 10GB)")
     admin.add_argument("--role", choices=("user", "operator"), default="user")
     admin.add_argument("--data-dir", type=Path, help="of the gateway; by default the user's data directory")
+    _add_database(admin)
     demo = _command(commands, "demo", _demo, "the whole way on the sample archive", gateway=False)
     demo.add_argument(
         "--out", type=Path, default=Path("demo"), help="where the picture and the report go (default demo)"
     )
     _command(commands, "doctor", _doctor, "say what is wrong with this installation", gateway=False)
+
+
+def _add_process(made: argparse.ArgumentParser, data_dir: str) -> None:
+    """What a gateway and its workers are told alike."""
+    made.add_argument(
+        "--source", action="append", metavar="SOURCE", help="sample (default), or folder:PATH; may be repeated"
+    )
+    made.add_argument("--data-dir", type=Path, help=data_dir)
+    _add_database(made)
+    made.add_argument(
+        "--storage",
+        metavar="PLACE",
+        help="free storage: folder:PATH, or s3://BUCKET[/PREFIX]?endpoint=https://HOST[&region=...] with the keys in"
+        " EXTENSO_S3_ACCESS_KEY and EXTENSO_S3_SECRET_KEY; by default a folder in the data directory",
+    )
+    made.add_argument(
+        "--private-buckets",
+        action=argparse.BooleanOptionalAction,
+        help="whether users' own buckets may lie in private networks; by default only when listening on loopback"
+        " without --database",
+    )
+    made.add_argument(
+        "--silent",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="with --database: after so long without a sign of life others take over (default 30)",
+    )
+
+
+def _add_database(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--database",
+        metavar="URL",
+        help="PostgreSQL that several processes share: postgresql://USER@HOST/NAME. A command line can be read by"
+        " others: put a password into EXTENSO_DATABASE (the whole URL) instead, or into ~/.pgpass",
+    )
 
 
 def _connected(options: argparse.Namespace) -> Session:
@@ -256,29 +285,63 @@ def _open(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    from extenso_nb.gateway.embed import default_data_dir
-    from extenso_nb.gateway.serve import Settings, serve
+    from extenso_nb.gateway.serve import serve
 
     embedded = options.idle is not None
-    settings = Settings(
-        data_dir=options.data_dir or default_data_dir(),
-        sources=tuple(options.source or ["sample"]),
+    settings = replace(
+        _settings(options),
         host=options.host,
         port=0 if embedded else options.port,
         idle_seconds=options.idle,
         api_key=os.environ.get("EXTENSO_API_KEY") or None,
-        storage=_bucket(options.storage) if options.storage else None,
-        private_buckets=options.private_buckets,
+        deliver=not options.no_work,
     )
+    _until_told(lambda: serve(settings))
+
+
+def _worker(options: argparse.Namespace) -> None:
+    from extenso_nb.gateway.serve import work
+
+    settings = _settings(options)
+    _until_told(lambda: work(settings))
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    from extenso_nb.gateway.embed import default_data_dir
+    from extenso_nb.gateway.serve import Settings
+
+    return Settings(
+        data_dir=options.data_dir or default_data_dir(),
+        sources=tuple(options.source or ["sample"]),
+        storage=_place(options.storage) if options.storage else None,
+        private_buckets=options.private_buckets,
+        database=_database(options),
+        secret=os.environ.get("EXTENSO_SECRET") or None,
+        silent_seconds=options.silent,
+    )
+
+
+def _database(options: argparse.Namespace) -> str | None:
+    return options.database or os.environ.get("EXTENSO_DATABASE") or None
+
+
+def _until_told(run: Callable[[], None]) -> NoReturn:
     # uvicorn ends on SIGTERM and then sends it once more, which would kill the process before it has tidied up.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     with contextlib.suppress(KeyboardInterrupt, SystemExit):
-        serve(settings)
+        run()
     # Transfers under way would hold the process until they are done. They need no end of their own: the next gateway
     # takes them up, just as after a crash.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _place(text: str) -> BucketProperties | Path:
+    kind, _, folder = text.partition(":")
+    if kind == "folder" and folder:
+        return Path(folder).expanduser().absolute()
+    return _bucket(text)
 
 
 def _bucket(url: str) -> BucketProperties:
@@ -292,7 +355,8 @@ def _bucket(url: str) -> BucketProperties:
     keys = {name: os.environ.get(f"EXTENSO_S3_{name.upper()}", "") for name in ("access_key", "secret_key")}
     if parts.scheme != "s3" or not parts.hostname or "endpoint" not in asked or asked.keys() - {"endpoint", "region"}:
         raise InputError(
-            f"--storage {url!r} is not the address of a bucket.", hint="Write s3://BUCKET/PREFIX?endpoint=https://HOST"
+            f"--storage {url!r} is neither a folder nor the address of a bucket.",
+            hint="Write folder:/PATH, or s3://BUCKET/PREFIX?endpoint=https://HOST",
         )
     if not all(keys.values()):
         raise InputError(
@@ -326,23 +390,23 @@ def _admin(options: argparse.Namespace) -> None:
     from extenso_nb import admin
     from extenso_nb.gateway.embed import default_data_dir
 
-    folder, account = options.data_dir or default_data_dir(), options.account
+    place, account = _database(options) or options.data_dir or default_data_dir(), options.account
     if options.action == "list":
-        print(*admin.listed(folder), sep="\n")
+        print(*admin.listed(place), sep="\n")
         return
     if not account:
         raise InputError(f"`admin {options.action}` needs an account.", hint="See `extenso admin list`.")
     if options.action == "create":
-        made, key = admin.create(folder, account, role=options.role, quota=admin.quota_bytes(options.quota or "10GB"))
+        made, key = admin.create(place, account, role=options.role, quota=admin.quota_bytes(options.quota or "10GB"))
         # The one moment at which a key is shown: nobody can look it up later. It alone goes to standard output.
         print(f"account {made} for {account}; its API key, shown only now:", file=sys.stderr, flush=True)
         print(key)
     elif options.action == "quota":
         if options.quota is None:
             raise InputError("`admin quota` needs the size.", hint="Give it as --quota 50GB.")
-        admin.set_quota(folder, account, admin.quota_bytes(options.quota))
+        admin.set_quota(place, account, admin.quota_bytes(options.quota))
     else:
-        admin.revoke(folder, account)
+        admin.revoke(place, account)
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -44,7 +44,9 @@
      │   ├─ GatewayStartFailed          the embedded gateway ended while starting; carries its last lines
      │   ├─ PortInUse                   another program listens there
      │   ├─ DataDirectoryReadOnly       the data directory cannot be written
-     │   └─ DataDirectoryInUse          another gateway holds this data directory
+     │   ├─ DataDirectoryInUse          another gateway holds this data directory
+     │   ├─ DatabaseRefused             the database is of a newer version, or belongs to a gateway with another secret
+     │   └─ DatabaseUnavailable         the database does not answer; asking later can help
      └─ ReaderError                     a product that cannot be opened
          ├─ UnsupportedProduct          of a kind that no reader here knows
          ├─ IncompleteProduct           a member that opening needs is missing or empty
@@ -68,6 +70,8 @@ __all__ = [
     "DamagedProduct",
     "DataDirectoryInUse",
     "DataDirectoryReadOnly",
+    "DatabaseRefused",
+    "DatabaseUnavailable",
     "DeliveryFailed",
     "DuplicateProducts",
     "EmptyOrder",
@@ -481,6 +485,24 @@ class DataDirectoryInUse(GatewayError):
     default_hint = "Connect to the one that runs, stop it, or choose another directory with --data-dir."
 
 
+class DatabaseRefused(GatewayError):
+    """The database is not one that this process may use: newer tables, another secret, another storage."""
+
+    exit_status = 17
+    default_hint = "Give all processes of a gateway the same version, secret and storage."
+
+
+class DatabaseUnavailable(GatewayError):
+    """The gateway's database does not answer; `retry_after` says how many seconds to wait. Deliveries go on after."""
+
+    status, code, exit_status = 503, 1601, 18
+    default_hint = "Ask again in some seconds; where you run the gateway, see whether its database does."
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after: float = 5.0, **details: Any) -> None:
+        super().__init__(message, hint=hint, retry_after=retry_after, **details)
+        self.retry_after = retry_after
+
+
 # --- reading ---------------------------------------------------------------------------------------------------------
 class ReaderError(ExtensoError):
     """A product that cannot be opened."""
@@ -568,7 +590,9 @@ def from_response(
     facts = {str(key): value for key, value in details.items()} if isinstance(details, Mapping) else {}
     facts = {key: value for key, value in facts.items() if key not in {"self", "message", "hint"}}
     error = kind(
-        str(body["message"]), hint=str(hint) if hint else None, **facts | (waits if kind is TooManyRequests else {})
+        str(body["message"]),
+        hint=str(hint) if hint else None,
+        **facts | (waits if kind in {TooManyRequests, DatabaseUnavailable} else {}),
     )
     error.correlation_id = body.get("correlationId")
     return error

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from postgres import cluster, postgres
 from seaweed import s3
 
-__all__ = ["s3"]
+__all__ = ["cluster", "postgres", "s3"]
 
 settings.register_profile(
     "extenso", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

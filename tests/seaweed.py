@@ -50,7 +50,12 @@ def serving(folder: Path, *, volume_megabytes: int = 64) -> Iterator[str]:
         "-ip.bind=127.0.0.1",
         f"-dir={folder}",
     ]
-    command += ["-s3", f"-s3.config={folder / 's3.json'}", f"-master.volumeSizeLimitMB={volume_megabytes}", "-volume.max=0"]
+    command += [
+        "-s3",
+        f"-s3.config={folder / 's3.json'}",
+        f"-master.volumeSizeLimitMB={volume_megabytes}",
+        "-volume.max=0",
+    ]
     # Nothing but S3, and no word to anybody: it would report its use, and listen on two more fixed ports.
     command += ["-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]
     command += [f"-{name}={port}" for name, port in ports.items()]

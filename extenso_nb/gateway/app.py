@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from extenso_nb import wire
 from extenso_nb._version import __version__
 from extenso_nb.errors import (
+    DatabaseUnavailable,
     ExtensoError,
     Forbidden,
     GatewayFault,
@@ -444,7 +445,7 @@ def _answer(error: ExtensoError) -> JSONResponse:
     if error.details:
         body["details"] = {name: value for name, value in error.details.items() if value is not None}
     headers = {"X-Ads-Correlation-Id": error.correlation_id}
-    if isinstance(error, TooManyRequests):
+    if isinstance(error, (TooManyRequests, DatabaseUnavailable)):
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
     if kind.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

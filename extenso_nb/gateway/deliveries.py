@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +23,7 @@ __all__ = ["STEPS_VERSION", "Deliveries"]
 
 STEPS_VERSION = "2"
 """DBOS resumes a workflow only under the version that began it. Raise this when the steps below change their meaning,
-and only then: raising it strands the orders that are under way."""
+and only then: what is under way is begun anew, with all its bytes, once no process of the older version lives."""
 COLD_POLL_SECONDS = 900.0
 """How often a cold product is looked at while it warms up."""
 COLD_POLLS = 4 * 24 * 3
@@ -35,6 +38,14 @@ POLL_SECONDS = 0.2
 """How often the queues are looked at."""
 RECONCILE_SECONDS = 30.0
 """How often open deliveries are looked through for those whose workflow broke off, or was never begun."""
+LEASE_SECONDS = 15.0
+"""How long a process that stands still keeps the others from looking through them."""
+LEASE_POLL_SECONDS = 0.5
+MOST_AGAIN = 100
+"""How often a workflow that breaks off by a fault of ours is begun anew: most of an hour, while a full disk is noticed."""
+KEEP_SECONDS = 7 * 24 * 3600.0
+"""How long DBOS remembers what is over: longer than any limit on warm-ups looks back."""
+SWEEP_SECONDS = 3600.0
 MOST_AT_ONCE = 50
 """Deliveries of one source under way in one process, those that wait for a place at the source included; each is a thread.
 What waits for its next attempt, or warms up, is none."""
@@ -50,7 +61,10 @@ class Deliveries:
     database_url
         SQLAlchemy URL of DBOS's own tables.
     executor_id
-        Name of this process among those that share the database; its workflows are resumed under the same name.
+        Name of this process among those that share the database. The workflows of one that died are taken up under the
+        same name, or by `take_over` in another process.
+    work
+        Whether this process carries deliveries out. One that does not only begins their workflows.
     schedule
         How often to try, and how long to wait in between.
     """
@@ -63,14 +77,18 @@ class Deliveries:
         *,
         database_url: str,
         executor_id: str = "local",
+        work: bool = True,
         schedule: retry.Retry = retry.DELIVERY,
     ) -> None:
         self.store = store
+        self.executor_id = executor_id
+        self._work = work
         self.destinations = destinations
         self.catalogue = catalogue
         self.transfers = Transfers(store, destinations, catalogue)
         self.schedule = schedule
         self._due, self._stopped = threading.Event(), threading.Event()
+        self._swept = -SWEEP_SECONDS
         self._removing = threading.Lock()
         self._dispatcher: threading.Thread | None = None
         self._config: DBOSConfig = {
@@ -81,18 +99,28 @@ class Deliveries:
             "log_level": "WARNING",
         }
 
+    @property
+    def steps(self) -> str:
+        """The version of the workflows that this process goes on with; nothing when it carries none out."""
+        return STEPS_VERSION if self._work else ""
+
     def start(self) -> None:
         """Begin, and take up again whatever an earlier process left."""
         global _current  # noqa: PLW0603 - DBOS is one per process, and its workflows are plain functions
         _current = self
-        DBOS(config=self._config)
-        DBOS.launch()
-        _register(_queue(STORAGE), each=4)
-        for name, source in self.catalogue.sources.items():
-            limits = limits_of(source)
-            _register(_queue(name), overall=limits.transfers)
-            _register(_waiting(name), each=MOST_AT_ONCE)
-            _register(_warming(name), each=MOST_AT_ONCE, rate=limits.warm_ups)
+        # One process at a time makes the tables of DBOS; two at once hinder each other.
+        with self.store.alone("workflows"):
+            DBOS(config=self._config)
+            if not self._work:
+                DBOS.listen_queues([])
+            DBOS.launch()
+            _register(_queue(STORAGE), each=4)
+            for name, source in self.catalogue.sources.items():
+                limits = limits_of(source)
+                # Of all processes together, for that is what the source sees.
+                _register(_queue(name), overall=limits.transfers)
+                _register(_waiting(name), each=MOST_AT_ONCE)
+                _register(_warming(name), each=MOST_AT_ONCE, rate=limits.warm_ups)
         self._remove_deleted()
         self._dispatcher = threading.Thread(target=self._dispatch, name="extenso-dispatch", daemon=True)
         self._dispatcher.start()
@@ -104,7 +132,8 @@ class Deliveries:
         self.transfers.stopped.set()
         self.begin()
         if self._dispatcher is not None:
-            self._dispatcher.join()
+            # Not for ever: it may wait for a database that is away.
+            self._dispatcher.join(timeout=10)
         DBOS.destroy(workflow_completion_timeout_sec=0)
         _current = None
 
@@ -114,37 +143,90 @@ class Deliveries:
 
     def _dispatch(self) -> None:
         while not self._stopped.is_set():
+            pause = RECONCILE_SECONDS
             try:
-                self._reconcile()
-                self._remove_deleted()
+                # One process at a time looks through them. That spares work and is not relied on: each of them may
+                # stand still for a while between a look and what it does about it.
+                if self._leads():
+                    self._reconcile()
+                    self._remove_deleted()
+                    self._sweep()
+                    self.store.release("dispatch", self.executor_id)
+                else:
+                    pause = LEASE_POLL_SECONDS
             except Exception:  # noqa: BLE001 - a database that is busy or full now may be well again later
                 _log.exception("open deliveries could not be looked through; again in %.0f s", RECONCILE_SECONDS)
-            self._due.wait(RECONCILE_SECONDS)
+            self._due.wait(pause)
             self._due.clear()
+
+    def _leads(self) -> bool:
+        return self.store.lease("dispatch", self.executor_id, LEASE_SECONDS)
 
     def _reconcile(self) -> None:
         # An order is accepted in one transaction and its workflows are begun after it; whatever comes in between
         # leaves deliveries without one. Beginning a workflow twice is beginning it once: the delivery names it.
         waiting = self.store.due_deliveries()
-        states = _states(waiting)
-        # Looked at again: a workflow may have moved its delivery on, and ended, between the two looks. Begun anew it
-        # would be done twice, and its successor deleted with its children.
-        still = set(self.store.due_deliveries()) if set(states.values()) - _LIVING else set()
+        states = _states(waiting, {STEPS_VERSION} | {process.steps for process in self.store.processes()})
+        renewed = time.monotonic()
         for turn in waiting:
+            if time.monotonic() - renewed > LEASE_SECONDS / 3:
+                renewed = time.monotonic()
+                if not self._leads():
+                    return
             if self._stopped.is_set():
                 return
             state = states.get(turn)
             if state is None:
                 self.submit(turn)
-            elif state not in _LIVING and turn in still:
+            elif state not in _LIVING:
                 self._begin_anew(turn, state)
+
+    def _sweep(self) -> None:
+        """Forget workflows that are long over: a year of deliveries is a slow database otherwise."""
+        if time.monotonic() < self._swept + SWEEP_SECONDS:
+            return
+        before = (datetime.now(UTC) - timedelta(seconds=KEEP_SECONDS)).isoformat()
+        while not self._stopped.is_set():
+            over = DBOS.list_workflows(
+                status=["SUCCESS", "ERROR", "CANCELLED"],
+                completed_before=before,
+                limit=500,
+                load_input=False,
+                load_output=False,
+            )
+            if not over:
+                break
+            DBOS.delete_workflows([flow.workflow_id for flow in over])
+        self._swept = time.monotonic()
 
     def _begin_anew(self, turn: Turn, state: str) -> None:
         """A workflow that broke off by a fault of ours must not keep its delivery open for ever."""
-        _log.warning("the workflow of delivery %s ended %s: begun anew", turn.delivery_id, state)
-        # Its transfers too: they have the same names again, and would answer what they did before without a byte moved.
-        DBOS.delete_workflow(_workflow(*turn), delete_children=True)
-        self.submit(turn)
+        # Under a new name, and only while the delivery stands where it was seen to stand: its workflow may have moved it
+        # on, and ended, between the two looks, and another process may have been quicker.
+        if turn.again >= MOST_AGAIN:
+            self.fail(turn.delivery_id, f"the gateway failed at it {turn.again} times; its log says why")
+            return
+        fresh = self.store.again(turn)
+        if fresh is not None:
+            if state == _STRANDED:
+                DBOS.cancel_workflow(_workflow(*turn), cancel_children=True)
+            _log.warning("the workflow of delivery %s ended %s: begun anew", turn.delivery_id, state)
+            self.submit(fresh)
+
+    def take_over(self, living: Callable[[], set[str]]) -> dict[str, int]:
+        """Take up what dead processes were at; of each, how many workflows. `living` names the others and this one.
+
+        However many processes do it at once, each workflow is taken up once: DBOS changes its row only while it still
+        names the dead process.
+        """
+        at_work = DBOS.list_workflows(status="PENDING", app_version=STEPS_VERSION, load_input=False, load_output=False)
+        # Looked at in this order: who begins one now was living before.
+        alive = living()
+        left = Counter(str(flow.executor_id) for flow in at_work if str(flow.executor_id) not in alive)
+        if left:
+            # Not `resume_workflow`, the public one: it would also take a workflow from one who is at it by now.
+            DBOS._recover_pending_workflows(sorted(left))  # noqa: SLF001 - there is no other way to name the dead
+        return dict(left)
 
     def submit(self, turn: Turn) -> None:
         """Begin the workflow of a delivery; nothing happens when it has one."""
@@ -256,20 +338,23 @@ _NO_END = 2**31 - 1
 """DBOS gives a workflow up after so many crashes of its process; here only the schedule decides when to give up."""
 
 
-def _workflow(delivery_id: str, attempt: int, polls: int) -> str:
-    return f"delivery-{delivery_id}.{attempt}.{polls}"
+def _workflow(delivery_id: str, attempt: int, polls: int, again: int = 0) -> str:
+    return f"delivery-{delivery_id}.{attempt}.{polls}" + (f".{again}" if again else "")
 
 
 _LIVING = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
+_STRANDED = "with an older version"
 
 
-def _states(turns: list[Turn]) -> dict[Turn, str]:
-    """The state of the workflow of each delivery that has one."""
+def _states(turns: list[Turn], versions: set[str]) -> dict[Turn, str]:
+    """The state of the workflow of each delivery that has one; those of other versions, which nobody goes on with."""
     states: dict[Turn, str] = {}
     for first in range(0, len(turns), 500):
         names = {_workflow(*turn): turn for turn in turns[first : first + 500]}
         found = DBOS.list_workflows(workflow_ids=list(names), load_input=False, load_output=False)
-        states |= {names[flow.workflow_id]: flow.status for flow in found}
+        for flow in found:
+            stranded = flow.status in _LIVING and flow.app_version not in versions
+            states[names[flow.workflow_id]] = _STRANDED if stranded else flow.status
     return states
 
 
@@ -414,6 +499,8 @@ def _later(turn: Turn, seconds: float | None = None) -> None:
     _enqueue(*turn, queue=_deliveries().queue_of(turn), seconds=seconds)
 
 
-def _enqueue(delivery_id: str, attempt: int, polls: int, *, queue: str, seconds: float | None = None) -> None:
-    with SetWorkflowID(_workflow(delivery_id, attempt, polls)), SetEnqueueOptions(delay_seconds=seconds):
+def _enqueue(
+    delivery_id: str, attempt: int, polls: int, again: int = 0, *, queue: str, seconds: float | None = None
+) -> None:
+    with SetWorkflowID(_workflow(delivery_id, attempt, polls, again)), SetEnqueueOptions(delay_seconds=seconds):
         DBOS.enqueue_workflow(queue, _deliver, delivery_id, attempt, polls)

@@ -150,8 +150,9 @@ def _start(data_dir: Path, sources: tuple[str, ...], idle_seconds: float) -> sub
     for source in sources:
         command += ["--source", absolute_source(source)]
     # A key in the environment is for another gateway, the one at EXTENSO_URL: here it would make another owner, who
-    # finds none of the orders.
-    environment = {name: value for name, value in os.environ.items() if name != "EXTENSO_API_KEY"}
+    # finds none of the orders. Database and secret are a shared gateway's.
+    others = {"EXTENSO_API_KEY", "EXTENSO_DATABASE", "EXTENSO_SECRET"}
+    environment = {name: value for name, value in os.environ.items() if name not in others}
     try:
         # A session of its own: Ctrl-C in the terminal and the end of the kernel do not reach it.
         return subprocess.Popen(  # noqa: S603 - our own command, no shell

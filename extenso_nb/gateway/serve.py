@@ -1,17 +1,22 @@
-"""Run a gateway in this process: lock the data directory, put the parts together, listen, tell where, end cleanly."""
+"""Run a gateway, or a worker of one, in this process: put the parts together, listen, tell where, end cleanly."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hmac
 import itertools
 import json
 import logging
+import math
 import os
+import re
+import secrets
 import socket
+import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,18 +25,44 @@ from filelock import FileLock, Timeout
 
 from extenso_nb import retry
 from extenso_nb._version import __version__
-from extenso_nb.errors import DataDirectoryInUse, DataDirectoryReadOnly, InvalidRequest, PortInUse
+from extenso_nb.errors import (
+    DatabaseRefused,
+    DataDirectoryInUse,
+    DataDirectoryReadOnly,
+    InvalidRequest,
+    PortInUse,
+)
 from extenso_nb.gateway.sources import Source
 from extenso_nb.models import BucketProperties
 
 if TYPE_CHECKING:
+    from extenso_nb.gateway.deliveries import Deliveries
+    from extenso_nb.gateway.service import Service
+    from extenso_nb.gateway.store import Store
+    from extenso_nb.gateway.workers import Member
     from extenso_nb.storage import BucketStorage, FolderStorage
 
-__all__ = ["CARD", "LOCK", "Settings", "absolute_source", "open_source", "open_sources", "read_card", "serve"]
+__all__ = [
+    "BURIED",
+    "CARD",
+    "LOCK",
+    "Settings",
+    "absolute_source",
+    "open_source",
+    "open_sources",
+    "read_card",
+    "serve",
+    "work",
+]
 
 CARD = "gateway.json"
 """The 0600 file in the data directory that says where the gateway listens and which API key is the owner's."""
 LOCK = "gateway.lock"
+BURIED = 75
+"""Exit status of a worker that the others took for dead: whatever looks after it starts it anew (EX_TEMPFAIL)."""
+SHORTEST_SECRET = 32
+_MARK = "gateway-id"
+"""The object by which processes see that they have one storage."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,10 +86,18 @@ class Settings:
     """Where the sample archive is kept; by default the user's cache."""
     schedule: retry.Retry = retry.DELIVERY
     """How deliveries are tried again."""
-    storage: BucketProperties | None = None
-    """The bucket of the free storage; None for a folder in the data directory."""
+    storage: BucketProperties | Path | None = None
+    """The bucket or the folder of the free storage; None for a folder in the data directory."""
     private_buckets: bool | None = None
     """Whether users' buckets may lie in private networks; None for yes where only this machine reaches the gateway."""
+    database: str | None = field(default=None, repr=False)
+    """A PostgreSQL database that several processes share; None for SQLite in the data directory, and one process."""
+    secret: str | None = field(default=None, repr=False)
+    """What tokens, links and the keys of buckets are made safe with; None for the file `secret` of the data directory."""
+    deliver: bool = True
+    """Whether this process carries deliveries out, besides answering."""
+    silent_seconds: float = 30.0
+    """A process that shares the database and was silent for so long is dead: others take over what it was at."""
 
 
 def open_sources(texts: Sequence[str], *, cache_dir: Path | None = None) -> list[Source]:
@@ -197,76 +236,228 @@ class _Idle:
 def serve(settings: Settings, *, announce: bool = True) -> None:
     """Run a gateway until it is told to end (SIGINT, SIGTERM) or has been idle for long enough.
 
-    Raises DataDirectoryInUse, DataDirectoryReadOnly, PortInUse, InvalidRequest, SourceUnavailable before it listens.
+    Raises DataDirectoryInUse, DataDirectoryReadOnly, PortInUse, InvalidRequest, SourceUnavailable, DatabaseRefused and
+    DatabaseUnavailable before it listens.
     """
+    _check(settings)
+    if not (settings.deliver or settings.database):
+        raise InvalidRequest(
+            "A gateway that does not deliver needs workers that do.", hint="Name the --database that they share."
+        )
     with _locked(settings.data_dir):
         card = settings.data_dir / CARD
         card.unlink(missing_ok=True)
         with _bound(settings.host, settings.port) as listening:
             sources = open_sources(settings.sources, cache_dir=settings.cache_dir)
             try:
-                _run(settings, sources, listening, card, announce=announce)
+                with _begun(settings, sources, "serve", _enter_again) as parts:
+                    _listen(settings, parts, listening, card, announce=announce)
             finally:
                 card.unlink(missing_ok=True)
 
 
-def _run(settings: Settings, sources: list[Source], listening: socket.socket, card: Path, *, announce: bool) -> None:
-    import uvicorn
+def work(settings: Settings, *, announce: bool = True) -> None:
+    """Carry out deliveries of a gateway, without answering, until told to end (SIGINT, SIGTERM).
 
-    from extenso_nb.gateway.access import Access, secret_of, write_private
-    from extenso_nb.gateway.app import create_app
+    Raises InvalidRequest, SourceUnavailable, DatabaseRefused and DatabaseUnavailable.
+    """
+    _check(settings)
+    if not settings.database:
+        raise InvalidRequest(
+            "A worker needs the database that it shares with the gateway.",
+            hint="Give --database, or set EXTENSO_DATABASE; without one, `extenso serve` does all in one process.",
+        )
+    sources = open_sources(settings.sources, cache_dir=settings.cache_dir)
+    with _begun(settings, sources, "worker", _exit) as parts:
+        if announce:
+            print(f"extenSO worker {parts.deliveries.executor_id}, sources: {', '.join(settings.sources)}", flush=True)
+        threading.Event().wait()
+
+
+def _check(settings: Settings) -> None:
+    if settings.secret is not None and len(settings.secret) < SHORTEST_SECRET:
+        raise InvalidRequest(
+            f"The secret has {len(settings.secret)} characters; fewer than {SHORTEST_SECRET} can be guessed.",
+            hint="Make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'",
+        )
+    if not math.isfinite(settings.silent_seconds) or settings.silent_seconds < 1:
+        raise InvalidRequest(f"{settings.silent_seconds} s of silence are too short.", hint="Leave it at 30.")
+    if not settings.database:
+        return
+    folder = settings.storage if isinstance(settings.storage, Path) else None
+    private = folder is not None and folder.resolve().is_relative_to(settings.data_dir.resolve())
+    if settings.storage is None or private:
+        raise InvalidRequest(
+            "Processes that share a database must share the storage, too; the data directory is one process's own.",
+            hint="Give --storage s3://BUCKET?endpoint=https://HOST, or folder:/PATH that all of them see.",
+        )
+
+
+def _enter_again(member: Member) -> None:
+    # It answers requests, which is right under any name; to end would be to drop them. The transfers that it still
+    # carries on are superseded by those of the others, and write nothing any more.
+    _log.error("this process stood still for too long and was taken for dead: others do its deliveries; it goes on")
+    member.enter()
+
+
+def _exit(member: Member) -> None:
+    # It does nothing but transfers, and all of those are in other hands: to begin afresh is to let go of them at once.
+    _log.error("this worker stood still for too long and was taken for dead: others do its deliveries; it ends")
+    sys.stderr.flush()
+    os._exit(BURIED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a process is made of."""
+
+    store: Store
+    storage: FolderStorage | BucketStorage
+    secret: bytes = field(repr=False)
+    deliveries: Deliveries
+    service: Service
+
+
+@contextlib.contextmanager
+def _begun(settings: Settings, sources: list[Source], kind: str, buried: Callable[[Member], None]) -> Iterator[_Parts]:
+    """The parts, put together and at work; ended again afterwards."""
     from extenso_nb.gateway.catalogue import Catalogue
     from extenso_nb.gateway.deliveries import Deliveries
     from extenso_nb.gateway.destinations import Destinations
     from extenso_nb.gateway.service import Service
-    from extenso_nb.gateway.store import Store, sqlite_url
+    from extenso_nb.gateway.store import Store, database_url, sqlite_url
+    from extenso_nb.gateway.workers import Member, process_id
+
+    folder, shared = settings.data_dir.resolve(), settings.database is not None
+    url = database_url(settings.database) if settings.database else sqlite_url(folder / "gateway.db")
+    store = Store(url)
+    try:
+        secret = _secret(settings, folder, store, makes=kind == "serve")
+        storage = _storage(settings, folder)
+        if shared:
+            _claim(store, storage)
+        allowed = settings.private_buckets
+        private = _loopback(settings.host) and not shared if allowed is None else allowed
+        catalogue = Catalogue(sources)
+        destinations = Destinations(store.patient(), storage, secret, private_buckets=private)
+        deliveries = Deliveries(
+            store.patient(),
+            destinations,
+            catalogue,
+            database_url=url if shared else sqlite_url(folder / "workflows.db"),
+            executor_id=process_id() if shared else "local",
+            work=settings.deliver,
+            schedule=settings.schedule,
+        )
+        service = Service(store, destinations, catalogue, deliveries)
+        named = ", ".join(absolute_source(text) for text in settings.sources)
+        member = Member(store, deliveries, kind=kind, sources=named, silent=settings.silent_seconds, buried=buried)
+        with _member_of(member) if shared else contextlib.nullcontext():
+            deliveries.start()
+            try:
+                if shared:
+                    member.start()
+                yield _Parts(store, storage, secret, deliveries, service)
+            finally:
+                deliveries.stop()
+    finally:
+        store.close()
+
+
+@contextlib.contextmanager
+def _member_of(member: Member) -> Iterator[None]:
+    member.enter()
+    try:
+        yield
+    finally:
+        member.stop()
+
+
+def _listen(settings: Settings, parts: _Parts, listening: socket.socket, card: Path, *, announce: bool) -> None:
+    import uvicorn
+
+    from extenso_nb.gateway.access import Access, write_private
+    from extenso_nb.gateway.app import create_app
     from extenso_nb.storage import FolderStorage
 
-    folder = settings.data_dir.resolve()
-    store = Store(sqlite_url(folder / "gateway.db"))
-    key = _owner_key(settings)
-    store.add_account("owner", key=key, role="operator")
-    storage = _storage(settings, folder)
-    secret = secret_of(folder)
-    allowed = settings.private_buckets
-    destinations = Destinations(
-        store, storage, secret, private_buckets=_loopback(settings.host) if allowed is None else allowed
-    )
-    catalogue = Catalogue(sources)
-    database = sqlite_url(folder / "workflows.db")
-    deliveries = Deliveries(store, destinations, catalogue, database_url=database, schedule=settings.schedule)
+    store, storage = parts.store, parts.storage
+    key = _owner(settings, store)
     idle = _Idle()
-    service = Service(store, destinations, catalogue, deliveries)
-    app = create_app(service, Access(store, secret), on_request=idle.touch)
-    deliveries.start()
-    try:
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
-        server = _server(config, card)
-        host, port = listening.getsockname()[:2]
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        told = {"url": url, "api_key": key, "pid": os.getpid(), "version": __version__, "storage": ""}
-        if isinstance(storage, FolderStorage):
-            told["storage"] = str(storage.folder)
-        told["sources"] = [absolute_source(text) for text in settings.sources]
-        write_private(card, json.dumps(told).encode())
-        if announce:
-            print(
-                f"extenSO gateway at {url}, sources: {', '.join(settings.sources)}; the API key is in {card}",
-                flush=True,
+    app = create_app(parts.service, Access(store, parts.secret), on_request=idle.touch)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    server = _server(config, card)
+    host, port = listening.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    told: dict[str, Any] = {"url": url, "api_key": key, "pid": os.getpid(), "version": __version__, "storage": ""}
+    if isinstance(storage, FolderStorage):
+        told["storage"] = str(storage.folder)
+    told["sources"] = [absolute_source(text) for text in settings.sources]
+    write_private(card, json.dumps(told).encode())
+    if announce:
+        named = ", ".join(settings.sources)
+        where = f"; the API key is in {card}" if key else ""
+        print(f"extenSO gateway at {url}, sources: {named}{where}", flush=True)
+    if settings.idle_seconds is not None:
+        _end_when_idle(server, store, idle, settings.idle_seconds)
+    server.run(sockets=[listening])
+
+
+def _owner(settings: Settings, store: Store) -> str:
+    """The owner's API key; nothing where another process has made the owner of a shared database, and kept the key."""
+    with store.alone("owner"):
+        if store.shared and store.accounts() and not settings.api_key and not (settings.data_dir / "api-key").exists():
+            return ""
+        key = _owner_key(settings)
+        store.add_account("owner", key=key, role="operator")
+        return key
+
+
+def _secret(settings: Settings, folder: Path, store: Store, *, makes: bool) -> bytes:
+    """The secret, the same in all processes. Raises DatabaseRefused when it is not, or when there is none."""
+    from extenso_nb.gateway.access import secret_of
+
+    hint = f"Set EXTENSO_SECRET to that of the others, or copy the file `secret` of their data directory into {folder}."
+    with store.alone("secret"):
+        if settings.secret:
+            secret = _told_secret(settings.secret)
+        elif store.shared and not (folder / "secret").exists() and (store.fact("secret") or not makes):
+            raise DatabaseRefused("The processes of a gateway have one secret; this one has none.", hint=hint)
+        else:
+            secret = secret_of(folder)
+        if store.shared:
+            print_of = hmac.digest(secret, b"fingerprint", "sha256").hex()
+            if store.fact("secret", print_of) != print_of:
+                raise DatabaseRefused("The other processes of this gateway have another secret.", hint=hint)
+        return secret
+
+
+def _told_secret(text: str) -> bytes:
+    # What stands in a file `secret` means the same in the environment.
+    return bytes.fromhex(text) if re.fullmatch(r"[0-9a-f]{64}", text) else text.encode()
+
+
+def _claim(store: Store, storage: FolderStorage | BucketStorage) -> None:
+    """See that this is the storage of the other processes, by an object in it. Raises DatabaseRefused."""
+    with store.alone("storage"):
+        known = store.fact("storage")
+        found = storage.read(_MARK).decode("utf-8", "replace") if storage.exists(_MARK) else None
+        if known is None:
+            mark = found or secrets.token_hex(16)
+            if found is None:
+                storage.put_bytes(_MARK, mark.encode())
+            store.fact("storage", mark)
+        elif found != known:
+            raise DatabaseRefused(
+                f"{storage!r} is not the storage in which the other processes of this gateway deliver.",
+                hint=f"Give all of them the same --storage; one that has moved needs its object `{_MARK}`, too.",
             )
-        if settings.idle_seconds is not None:
-            _end_when_idle(server, store, idle, settings.idle_seconds)
-        server.run(sockets=[listening])
-    finally:
-        deliveries.stop()
-        store.close()
 
 
 def _storage(settings: Settings, folder: Path) -> FolderStorage | BucketStorage:
     from extenso_nb.storage import BucketStorage, FolderStorage, locate_bucket
 
-    if settings.storage is None:
-        return FolderStorage(folder / "storage")
+    if settings.storage is None or isinstance(settings.storage, Path):
+        return FolderStorage(folder / "storage" if settings.storage is None else settings.storage)
     bucket = BucketStorage(locate_bucket(settings.storage))
     bucket.probe()
     return bucket
