@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from extenso_nb import products
@@ -95,7 +96,8 @@ class FolderSource:
         """Products of a collection that match; see `Source`."""
         wanted = products.collection(collection)
         offered = [entry.product for entry in self._fresh().by_id.values() if entry.product is not None]
-        found = order([p for p in offered if p.collection == wanted and query.matches(p)], orderby)
+        now = datetime.now(UTC)  # one NOW for all of them
+        found = order([p for p in offered if p.collection == wanted and query.matches(p, now=now)], orderby)
         return Hits(len(found), tuple(found[start : start + rows]))
 
     def find(self, product_ids: tuple[str, ...]) -> dict[str, Product]:
