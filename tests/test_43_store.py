@@ -246,7 +246,9 @@ def test_times_are_utc_and_numbers_are_large(store: Store, owner: str) -> None:
     order, _ = store.add_order(owner, [NewDelivery("A", 4 * 10**17), NewDelivery("B", 5 * 10**17)])
     assert sums(store, owner) == (0, 9 * 10**17, 10**17)
     assert abs(datetime.now(UTC) - order.created_at) < timedelta(minutes=1)
-    assert store.progress("1-1", 3 * 10**17)
+    holder = store.begin_transfer("1-1", "a")
+    assert holder is not None
+    assert store.progress("1-1", holder, 3 * 10**17)
     delivery = store.delivery(owner, 1, "1-1")
     assert delivery.transferred == 3 * 10**17
     assert abs(datetime.now(UTC) - delivery.trail[0].time) < timedelta(minutes=1)
