@@ -64,7 +64,7 @@ def refused(answer: httpx.Response, kind: type[errors.ExtensoError]) -> errors.E
 def test_every_verb_is_routed_and_no_other(http: httpx.Client) -> None:
     routed = {
         (method.upper(), path)
-        for path, item in http.get(wire.BASE_PATH + "/openapi.json").json()["paths"].items()
+        for path, item in http.get(wire.OPENAPI_PATH).json()["paths"].items()
         for method in item
     }
     assert routed == {(verb.method, verb.template) for verb in wire.VERBS.values()}

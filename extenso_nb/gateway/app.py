@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
 import logging
+import math
+import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qsl, urlencode
 
-from fastapi import Depends, FastAPI, Form, Header, Request, Response
+from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from extenso_nb import wire
 from extenso_nb._version import __version__
@@ -24,15 +31,22 @@ from extenso_nb.errors import (
     ExtensoError,
     Forbidden,
     GatewayFault,
+    InputError,
     InvalidRequest,
+    NotAuthenticated,
     RequestTooLarge,
+    SourceUnavailable,
     TooManyRequests,
+    UnknownDelivery,
     UnknownOrder,
     UnknownRoute,
 )
 from extenso_nb.gateway.access import LINK_SECONDS, TOKEN_SECONDS, Access
+from extenso_nb.gateway.links import linked_delivery, linked_order, linked_product
+from extenso_nb.gateway.openapi import LARGEST_ORDER, LoginForm, OrderBody, ProductsBody, Token, document
+from extenso_nb.gateway.rate import Rate, address_key
 from extenso_nb.gateway.service import Service, window
-from extenso_nb.models import BucketProperties, Delivery, Link, Noun, Order, Product, SignedUrl
+from extenso_nb.models import Noun, Product, SignedUrl
 from extenso_nb.products import collection as collection_of
 from extenso_nb.storage import BucketStorage, FolderStorage
 
@@ -40,57 +54,54 @@ __all__ = ["create_app"]
 
 _log = logging.getLogger(__name__)
 
-
-class _Products(BaseModel):
-    """The body of an estimate."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    products: list[str]
-
-
-class _OrderBody(_Products):
-    """The body of an order."""
-
-    bucketProperties: BucketProperties | None = None  # noqa: N815 - the API's own spelling
+BODY_SECONDS = 60.0
+"""Within which a body must have arrived."""
+LONGEST_HEADERS = 32_000
+"""Bytes of all headers of a request."""
+SOURCE_SECONDS = 2
+"""`Retry-After` of a source that does not answer: short, because somebody may look at the screen meanwhile."""
 
 
-def create_app(service: Service, access: Access, *, on_request: Callable[[], None] | None = None) -> FastAPI:
+def create_app(
+    service: Service,
+    access: Access,
+    *,
+    on_request: Callable[[], None] | None = None,
+    rate: float | None = None,
+) -> FastAPI:
     """The gateway as an ASGI application.
 
     Parameters
     ----------
     on_request
         Called at each request; the embedded gateway counts its idle time with it.
+    rate
+        Requests per second that one account may make in the long run, and one address without a good token; None for
+        no limit. Links to stored objects are not counted.
     """
     app = FastAPI(
-        title="extenSO",
-        version=__version__,
-        summary="Search, order and deliver Copernicus Sentinel products.",
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=wire.BASE_PATH + "/openapi.json",
+        title="extenSO", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None
     )
     app.state.service, app.state.access = service, access
+    # Apart, so that a flood from many addresses pushes no account out of what is remembered.
+    app.state.rates = None if rate is None else {"account": Rate(rate), "address": Rate(rate)}
     _add_errors(app)
-    app.middleware("http")(_guard(on_request))
+    app.add_middleware(_Guard, on_request=on_request)
     for name, endpoint in _ENDPOINTS.items():
         verb = wire.VERBS[name]
-        needs = [Depends(_only(verb))]
         options: dict[str, Any] = {
             "methods": [verb.method],
             "status_code": verb.status,
-            "summary": verb.summary,
-            "dependencies": needs,
+            # Who asks comes first: a stranger learns nothing of what would be wrong with the rest.
+            "dependencies": [Depends(_account if verb.token else _stranger), Depends(_only(verb))],
             "response_model": None,
         }
-        app.add_api_route(verb.template, endpoint, name=name, operation_id=name, **options)
+        app.add_api_route(verb.template, endpoint, name=name, **options)
         # The guide writes `/S2/?q=`; both spellings are one route.
-        app.add_api_route(verb.template + "/", endpoint, name=name + "/", include_in_schema=False, **options)
-    app.add_api_route(
-        wire.FILES_PATH + "/{key:path}", _file, methods=["GET", "HEAD"], include_in_schema=False, response_model=None
-    )
+        app.add_api_route(verb.template + "/", endpoint, name=name + "/", **options)
+    app.add_api_route(wire.FILES_PATH + "/{key:path}", _file, methods=["GET", "HEAD"], response_model=None)
+    app.add_api_route(wire.OPENAPI_PATH, _openapi, methods=["GET"], response_model=None)
+    app.openapi = lambda: document(__version__)  # type: ignore[method-assign]
     return app
 
 
@@ -118,18 +129,119 @@ def _access(request: Request) -> Access:
 
 
 def _account(request: Request) -> str:
-    return _access(request).account(request.headers.get("authorization"))
+    try:
+        account = _access(request).account(request.headers.get("authorization"))
+    except NotAuthenticated:
+        _stranger(request)
+        raise
+    if request.app.state.rates is not None:
+        request.app.state.rates["account"].take(account)
+    return account
+
+
+def _stranger(request: Request) -> None:
+    """Counts a request that has no good token by where it comes from."""
+    if request.app.state.rates is not None:
+        request.app.state.rates["address"].take(address_key(request.client.host if request.client else None))
 
 
 def _order_number(order_id: str) -> int:
-    if not (order_id.isascii() and order_id.isdigit() and len(order_id) <= 15):
+    if not (order_id.isascii() and order_id.isdigit() and len(order_id) <= 10 and int(order_id) <= LARGEST_ORDER):
         raise UnknownOrder(f"{order_id[:40]!r} is not the number of an order.")
     return int(order_id)
+
+
+def _delivery_name(delivery_id: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,10}-[0-9]{1,4}", delivery_id):
+        raise UnknownDelivery(f"{delivery_id[:40]!r} is not the identifier of a delivery.")
+    return delivery_id
 
 
 Services = Annotated[Service, Depends(_service)]
 AccountId = Annotated[str, Depends(_account)]
 OrderNumber = Annotated[int, Depends(_order_number)]
+DeliveryName = Annotated[str, Depends(_delivery_name)]
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+async def _body(request: Request) -> bytes:
+    """The whole body, of bounded length and within bounded time, whatever it says of its length itself."""
+    length = request.headers.get("content-length", "")
+    received = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for block in request.stream():
+                received += block
+                if len(received) > wire.MAX_BODY or (length.isdigit() and int(length) > wire.MAX_BODY):
+                    raise RequestTooLarge(f"The body is longer than {wire.MAX_BODY:,} bytes.")
+    except TimeoutError:
+        raise InvalidRequest(f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
+    return bytes(received)
+
+
+def _typed(request: Request, kind: str) -> None:
+    said = request.headers.get("content-type", kind).partition(";")[0].strip().lower()
+    if said != kind:
+        raise InvalidRequest(f"The body is {said[:80]!r}, not {kind}.", hint=f"Send it as Content-Type: {kind}.")
+
+
+async def _json_body(request: Request, kind: type[Body]) -> Body:
+    _typed(request, "application/json")
+    raw = await _body(request)
+    return await run_in_threadpool(lambda: _checked(kind, _json(raw)))
+
+
+def _json(raw: bytes) -> Any:
+    """A JSON text as it is meant to be: no NaN, and no name twice, of which one would be lost in silence."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a name is given twice in one object")
+        return found
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is no number of JSON")
+
+    try:
+        return json.loads(raw.decode(), object_pairs_hook=once, parse_constant=refuse)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"The body is not UTF-8: see byte {error.start}.", hint="Send UTF-8.") from None
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InvalidRequest(f"The body is not JSON: {reason}.", hint="Send one JSON object.") from None
+
+
+def _checked(kind: type[Body], value: Any) -> Body:
+    """A body as one of our models. An error of pydantic's from anywhere else is a fault of the gateway's."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise _told(error.errors(include_input=False, include_url=False, include_context=False)) from None
+
+
+async def _products_body(request: Request) -> ProductsBody:
+    return await _json_body(request, ProductsBody)
+
+
+async def _order_body(request: Request) -> OrderBody:
+    return await _json_body(request, OrderBody)
+
+
+async def _login_form(request: Request) -> LoginForm:
+    _typed(request, "application/x-www-form-urlencoded")
+    raw = await _body(request)
+    try:
+        fields = parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=20)
+        if len({name for name, _ in fields}) < len(fields):
+            raise ValueError("a field is given twice")
+        return LoginForm.model_validate(dict(fields))
+    except ValueError:  # pydantic's is one, too, and may show the key
+        raise InvalidRequest(
+            "The token request is not in the One Atlas form.",
+            hint="Send the form fields apikey, grant_type=api_key and client_id=IDP.",
+        ) from None
 
 
 def _number(request: Request, name: str) -> int | None:
@@ -174,57 +286,36 @@ def _noun(noun: Noun, *, status: int = 200, headers: dict[str, str] | None = Non
     return JSONResponse(noun.to_wire(), status_code=status, headers=headers)
 
 
-def _link(name: str, **parameters: object) -> Link:
-    verb = wire.VERBS[name]
-    return Link(href=verb.url(**parameters), method=verb.method)
-
-
-def _linked_product(product: Product) -> Product:
-    if product.collection == "S5P":
-        return product
-    links = {name: _link(name, product_id=product.id) for name in ("quicklook", "thumbnail")}
-    return product.model_copy(update={"links": links})
-
-
-def _linked_order(order: Order) -> Order:
-    links = {"self": _link("order", order_id=order.id), "deliveries": _link("order_deliveries", order_id=order.id)}
-    return order.model_copy(update={"links": links})
-
-
-def _linked_delivery(delivery: Delivery) -> Delivery:
-    place = {"order_id": delivery.order_id, "delivery_id": delivery.id}
-    names = ("download", "download_url", "metadata") if delivery.status == "delivered" else ()
-    links = {"self": _link("delivery", **place)} | {name: _link(name, **place) for name in names}
-    return delivery.model_copy(update={"links": links})
+def _tagged(request: Request, answer: Response, *, keep: str = "private, no-cache") -> Response:
+    """An answer with a strong ETag, or 304 when the client holds just that. `keep` is its Cache-Control."""
+    tag = f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": keep}
+    held = [part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")]
+    if tag in held or held == ["*"]:
+        return Response(status_code=304, headers=headers)
+    answer.headers.update(headers)
+    return answer
 
 
 # --- the verbs -------------------------------------------------------------------------------------------------------
-def _login(
-    request: Request,
-    apikey: Annotated[str, Form()] = "",
-    grant_type: Annotated[str, Form()] = "",
-    client_id: Annotated[str, Form()] = "",
-) -> JSONResponse:
-    if grant_type != "api_key" or client_id != "IDP" or not apikey:
-        raise InvalidRequest(
-            "The token request is not in the One Atlas form.",
-            hint="Send the form fields apikey, grant_type=api_key and client_id=IDP.",
-        )
-    token = _access(request).login(apikey)
-    body = {"access_token": token, "expires_in": TOKEN_SECONDS, "refresh_expires_in": 0, "token_type": "Bearer"}
-    return JSONResponse(body, headers={"Cache-Control": "no-store"})
+def _login(request: Request, form: Annotated[LoginForm, Depends(_login_form)]) -> JSONResponse:
+    token = Token(
+        access_token=_access(request).login(form.apikey.get_secret_value()),
+        expires_in=TOKEN_SECONDS,
+        refresh_expires_in=0,
+        token_type="Bearer",
+    )
+    return JSONResponse(token.model_dump())
 
 
-def _search(request: Request, collection: str, service: Services, account: AccountId, place: Window) -> JSONResponse:
+def _search(request: Request, collection: str, service: Services, account: AccountId, place: Window) -> Response:
     total, products = _hits(request, collection, service, place)
-    return _page(request, place, total, [_linked_product(product) for product in products])
+    return _tagged(request, _page(request, place, total, [linked_product(product) for product in products]))
 
 
-def _search_ids(
-    request: Request, collection: str, service: Services, account: AccountId, place: Window
-) -> JSONResponse:
+def _search_ids(request: Request, collection: str, service: Services, account: AccountId, place: Window) -> Response:
     total, products = _hits(request, collection, service, place)
-    return _page(request, place, total, [product.id for product in products])
+    return _tagged(request, _page(request, place, total, [product.id for product in products]))
 
 
 def _hits(
@@ -244,21 +335,19 @@ def _thumbnail(product_id: str, service: Services, account: AccountId, request: 
 
 
 def _picture(request: Request, content: bytes) -> Response:
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "private, max-age=86400"}
-    if tag in [part.strip() for part in request.headers.get("if-none-match", "").split(",")]:
-        return Response(status_code=304, headers=headers)
     kind = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
-    return Response(content, media_type=kind, headers=headers)
+    return _tagged(request, Response(content, media_type=kind), keep="private, max-age=86400")
 
 
-def _estimate(body: _Products, service: Services, account: AccountId) -> JSONResponse:
+def _estimate(
+    body: Annotated[ProductsBody, Depends(_products_body)], service: Services, account: AccountId
+) -> JSONResponse:
     return _noun(service.estimate(account, body.products))
 
 
 def _create_order(
     request: Request,
-    body: _OrderBody,
+    body: Annotated[OrderBody, Depends(_order_body)],
     service: Services,
     account: AccountId,
     idempotency_key: Annotated[str | None, Header()] = None,
@@ -278,20 +367,20 @@ def _create_order(
         idempotency_key=idempotency_key,
     )
     location = wire.VERBS["order"].url(order_id=order.id)
-    return _noun(_linked_order(order), status=201, headers={"Location": location})
+    return _noun(linked_order(order), status=201, headers={"Location": location})
 
 
 def _orders(request: Request, service: Services, account: AccountId, place: Window) -> JSONResponse:
     total, orders = service.store.orders(account, *place)
-    return _page(request, place, total, [_linked_order(order) for order in orders])
+    return _page(request, place, total, [linked_order(order) for order in orders])
 
 
 def _order(order_id: OrderNumber, service: Services, account: AccountId) -> JSONResponse:
-    return _noun(_linked_order(service.store.order(account, order_id)))
+    return _noun(linked_order(service.store.order(account, order_id)))
 
 
 def _cancel(order_id: OrderNumber, service: Services, account: AccountId) -> JSONResponse:
-    return _noun(_linked_order(service.cancel(account, order_id)))
+    return _noun(linked_order(service.cancel(account, order_id)))
 
 
 def _all_deliveries(request: Request, service: Services, account: AccountId, place: Window) -> JSONResponse:
@@ -316,11 +405,11 @@ def _delivery_page(
 ) -> JSONResponse:
     start, rows = place
     total, found = service.list_deliveries(account, order_id=order_id, status=status, start=start, rows=rows)
-    return _page(request, place, total, [_linked_delivery(delivery) for delivery in found])
+    return _page(request, place, total, [linked_delivery(delivery) for delivery in found])
 
 
-def _delivery(order_id: OrderNumber, delivery_id: str, service: Services, account: AccountId) -> JSONResponse:
-    return _noun(_linked_delivery(service.store.delivery(account, order_id, delivery_id)))
+def _delivery(order_id: OrderNumber, delivery_id: DeliveryName, service: Services, account: AccountId) -> JSONResponse:
+    return _noun(linked_delivery(service.store.delivery(account, order_id, delivery_id)))
 
 
 def _delete(order_id: OrderNumber, service: Services, account: AccountId) -> Response:
@@ -335,24 +424,30 @@ def _signed(request: Request, order_id: int, delivery_id: str, service: Service,
         until = datetime.now(UTC) + timedelta(seconds=LINK_SECONDS)
         return SignedUrl(url=storage.presign(key, seconds=LINK_SECONDS), expires_at=until)
     path, expires = _access(request).link(key)
-    return SignedUrl(url=str(request.base_url).rstrip("/") + path, expires_at=expires)
+    try:
+        base = str(request.base_url).rstrip("/")
+    except ValueError:
+        raise InvalidRequest("The Host of the request is not a name.", hint="Send the gateway's name.") from None
+    return SignedUrl(url=base + path, expires_at=expires)
 
 
 def _download(
-    request: Request, order_id: OrderNumber, delivery_id: str, service: Services, account: AccountId
+    request: Request, order_id: OrderNumber, delivery_id: DeliveryName, service: Services, account: AccountId
 ) -> RedirectResponse:
     signed = _signed(request, order_id, delivery_id, service, account)
-    return RedirectResponse(signed.url, status_code=307, headers={"Cache-Control": "no-store"})
+    return RedirectResponse(signed.url, status_code=307)
 
 
 def _download_url(
-    request: Request, order_id: OrderNumber, delivery_id: str, service: Services, account: AccountId
+    request: Request, order_id: OrderNumber, delivery_id: DeliveryName, service: Services, account: AccountId
 ) -> JSONResponse:
-    return _noun(_signed(request, order_id, delivery_id, service, account), headers={"Cache-Control": "no-store"})
+    return _noun(_signed(request, order_id, delivery_id, service, account))
 
 
-def _metadata(order_id: OrderNumber, delivery_id: str, service: Services, account: AccountId) -> JSONResponse:
-    return _noun(service.metadata(account, order_id, delivery_id))
+def _metadata(
+    request: Request, order_id: OrderNumber, delivery_id: DeliveryName, service: Services, account: AccountId
+) -> Response:
+    return _tagged(request, _noun(service.metadata(account, order_id, delivery_id)))
 
 
 def _me(service: Services, account: AccountId) -> JSONResponse:
@@ -361,6 +456,10 @@ def _me(service: Services, account: AccountId) -> JSONResponse:
 
 def _health(service: Services) -> JSONResponse:
     return _noun(service.catalogue.health(__version__))
+
+
+def _openapi() -> JSONResponse:
+    return JSONResponse(document(__version__), headers={"Cache-Control": "public, max-age=300"})
 
 
 def _file(request: Request, key: str, service: Services) -> FileResponse:
@@ -374,7 +473,20 @@ def _file(request: Request, key: str, service: Services) -> FileResponse:
         path = None
     if path is None:
         raise Forbidden("The product of this link has been deleted.")
-    return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+    _drop_unreadable_range(request)
+    return FileResponse(
+        path,
+        media_type="application/octet-stream",
+        filename=path.name,
+        headers={"Cache-Control": "private, no-cache"},
+    )
+
+
+def _drop_unreadable_range(request: Request) -> None:
+    """A Range of another unit, or one that is none, is as good as not there (RFC 9110, 14.2); starlette answers 400."""
+    asked = request.headers.get("range")
+    if asked is not None and not re.fullmatch(r"bytes=(\d+-\d*|-\d+)(\s*,\s*(\d+-\d*|-\d+))*", asked.strip()):
+        request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
 
 
 _ENDPOINTS: dict[str, Callable[..., Response]] = {
@@ -401,85 +513,112 @@ _ENDPOINTS: dict[str, Callable[..., Response]] = {
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
-def _guard(
-    on_request: Callable[[], None] | None,
-) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
-    """Counts requests, and turns away bodies that are too long before they are read."""
+class _Guard:
+    """What holds for all requests: counted, numbered, headers of bounded size, and no exception goes out as it is."""
 
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        if on_request is not None:
-            on_request()
-        length = request.headers.get("content-length", "0")
-        chunked = "chunked" in request.headers.get("transfer-encoding", "").lower()
-        if chunked or not length.isdigit() or int(length) > wire.MAX_BODY:
-            error = RequestTooLarge(f"The body is longer than {wire.MAX_BODY:,} bytes, or does not say how long it is.")
-            return _answer(error)
+    def __init__(self, app: ASGIApp, *, on_request: Callable[[], None] | None) -> None:
+        self._app = app
+        self._on_request = on_request
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._on_request is not None:
+            self._on_request()
+        number = scope.setdefault("state", {})["correlation_id"] = str(uuid.uuid4())
+        begun = False
+
+        async def complete(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                headers = MutableHeaders(scope=message)
+                headers["X-Ads-Correlation-Id"] = number
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        request = Request(scope)
         try:
-            return await call_next(request)
+            if sum(len(name) + len(value) for name, value in scope["headers"]) > LONGEST_HEADERS:
+                error = InvalidRequest(f"The headers are longer than {LONGEST_HEADERS:,} bytes.")
+                await _answer(request, error)(scope, receive, complete)
+            else:
+                await self._app(scope, receive, complete)
+        except ClientDisconnect:
+            return  # nobody is there to be answered
         except Exception as error:  # noqa: BLE001 - the last stop: whatever it is becomes a 500 with a number to ask for
-            return await run_in_threadpool(_fault, request, error)
-
-    return guard
+            answer = await run_in_threadpool(_fault, request, error)
+            if not begun:
+                await answer(scope, receive, complete)
 
 
 def _fault(request: Request, error: Exception) -> JSONResponse:
-    fault = GatewayFault(f"The gateway failed while answering {request.method} {request.url.path}.")
-    answer = _answer(fault)
-    _log.error(
-        "%s %s failed, correlation id %s", request.method, request.url.path, fault.correlation_id, exc_info=error
-    )
-    return answer
+    # %r: a path may hold line breaks, and write lines of its own into the log.
+    number, path = request.state.correlation_id, request.url.path[:200]
+    _log.error("%s %r failed, correlation id %s", request.method, path, number, exc_info=error)
+    return _answer(request, GatewayFault(f"The gateway failed while answering {request.method} {path}."))
 
 
-def _answer(error: ExtensoError) -> JSONResponse:
-    error.correlation_id = error.correlation_id or str(uuid.uuid4())
-    kind = error if error.status is not None else InvalidRequest(error.message, hint=error.hint)
+def _answer(request: Request, error: ExtensoError) -> JSONResponse:
+    error.correlation_id = str(request.state.correlation_id)
     body = {
         "correlationId": error.correlation_id,
-        "hint": kind.hint,
-        "internalCode": kind.code,
-        "message": kind.message,
+        "hint": error.hint,
+        "internalCode": error.code,
+        "message": error.message,
         "timestamp": int(time.time() * 1000),
     }
-    if error.details:
-        body["details"] = {name: value for name, value in error.details.items() if value is not None}
-    headers = {"X-Ads-Correlation-Id": error.correlation_id}
+    if details := {name: value for name, value in error.details.items() if value is not None}:
+        body["details"] = details
+    headers = {}
     if isinstance(error, TooManyRequests):
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    if kind.status == 401:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    elif isinstance(error, SourceUnavailable):
+        headers["Retry-After"] = str(SOURCE_SECONDS)
+    elif isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(body, status_code=kind.status or 400, headers=headers)
+    assert error.status is not None
+    return JSONResponse(body, status_code=error.status, headers=headers)
 
 
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(ExtensoError)
     def _ours(request: Request, error: ExtensoError) -> JSONResponse:
-        return _answer(error)
+        if error.status is not None:
+            return _answer(request, error)
+        if isinstance(error, InputError):
+            return _answer(request, InvalidRequest(error.message, hint=error.hint))
+        return _fault(request, error)  # a disk that is full, say: nothing that who asks could change
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return _answer(_told(error.errors()))
-
-    @app.exception_handler(ValidationError)
-    def _unreadable(request: Request, error: ValidationError) -> JSONResponse:
-        return _answer(_told(error.errors(include_input=False, include_url=False)))
+        return _answer(request, _told(error.errors()))
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> JSONResponse:
+        path = request.url.path[:200]
         if error.status_code == 404:
-            return _answer(UnknownRoute(f"{request.method} {request.url.path[:200]} is not part of the API."))
-        if error.status_code == 405:
-            answer = _answer(InvalidRequest(f"{request.url.path[:200]} does not take {request.method}."))
-            answer.status_code = 405
-            answer.headers.update(dict(error.headers or {}))
-            return answer
-        return _answer(InvalidRequest(f"The request cannot be read: {error.detail}."))
+            return _answer(request, UnknownRoute(f"{request.method} {path} is not part of the API."))
+        answer = _answer(request, InvalidRequest(f"{path} does not take {request.method}."))
+        answer.status_code = error.status_code
+        # Each verb is a route of its own, and starlette names the methods of the first one only.
+        answer.headers["Allow"] = ", ".join(_methods(request))
+        return answer
+
+
+def _methods(request: Request) -> list[str]:
+    fitting = [verb.method for verb in wire.VERBS.values() if verb.fits(request.url.path)]
+    if request.url.path.startswith(wire.FILES_PATH + "/"):
+        fitting = ["GET", "HEAD"]
+    return sorted(set(fitting)) or ["GET"]
 
 
 def _told(problems: Sequence[Any]) -> InvalidRequest:
     """Where a body is wrong, without the values: they may be keys of a bucket."""
     places = [
-        f"{'.'.join(str(part) for part in problem['loc'] if part != 'body') or 'body'}: {problem['msg']}"
+        f"{'.'.join(str(part)[:80] for part in problem['loc'] if part != 'body') or 'body'}: {problem['msg']}"
         for problem in problems[:5]
     ]
     return InvalidRequest(f"The request is not as it should be: {'; '.join(places)}.")
