@@ -122,6 +122,13 @@ def _add_gateway(commands: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="whether users' own buckets may lie in private networks; by default only when listening on loopback",
     )
+    serve.add_argument(
+        "--rate",
+        type=float,
+        metavar="N",
+        help="requests per second of one account, with bursts of four times as many; 0 for no limit (default 50;"
+        " none with --idle)",
+    )
     serve.add_argument("--idle", type=float, metavar="SECONDS", help="end when so long nobody asked for anything")
     stop = _command(commands, "stop", _stop, "end the gateway of this machine", gateway=False)
     stop.add_argument("--data-dir", type=Path)
@@ -269,6 +276,7 @@ def _serve(options: argparse.Namespace) -> None:
         api_key=os.environ.get("EXTENSO_API_KEY") or None,
         storage=_bucket(options.storage) if options.storage else None,
         private_buckets=options.private_buckets,
+        rate=_rate(options.rate, embedded=embedded),
     )
     # uvicorn ends on SIGTERM and then sends it once more, which would kill the process before it has tidied up.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
@@ -279,6 +287,15 @@ def _serve(options: argparse.Namespace) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _rate(given: float | None, *, embedded: bool) -> float | None:
+    """An embedded gateway has one user, whom it protects from nobody; all others have a limit unless told otherwise."""
+    if given is None:
+        return None if embedded else 50.0
+    if not 0 <= given <= 1e6:  # neither is NaN
+        raise InputError(f"--rate {given:g} is no number of requests per second.", hint="Give 50, or 0 for no limit.")
+    return given or None
 
 
 def _bucket(url: str) -> BucketProperties:

@@ -63,9 +63,7 @@ def refused(answer: httpx.Response, kind: type[errors.ExtensoError]) -> errors.E
 
 def test_every_verb_is_routed_and_no_other(http: httpx.Client) -> None:
     routed = {
-        (method.upper(), path)
-        for path, item in http.get(wire.OPENAPI_PATH).json()["paths"].items()
-        for method in item
+        (method.upper(), path) for path, item in http.get(wire.OPENAPI_PATH).json()["paths"].items() for method in item
     }
     assert routed == {(verb.method, verb.template) for verb in wire.VERBS.values()}
 

@@ -59,10 +59,8 @@ class OrderBody(ProductsBody):
     bucketProperties: BucketProperties | None = None  # noqa: N815 - the API's own spelling
 
 
-class LoginForm(BaseModel):
+class LoginForm(_Body):
     """The token request, in the One Atlas form."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)
 
     apikey: Annotated[SecretStr, Field(min_length=1, max_length=1000)]
     grant_type: Literal["api_key"]
@@ -307,9 +305,9 @@ def _schema_name(kind: type[BaseModel]) -> str:
 
 
 def _schemas() -> dict[str, Any]:
-    answers = {facts.answer for facts in _FACTS.values() if not isinstance(facts.answer, str)}
+    answers: set[type[BaseModel]] = {facts.answer for facts in _FACTS.values() if not isinstance(facts.answer, str)}
     bodies = {facts.body for facts in _FACTS.values() if facts.body is not None}
-    kinds = sorted({*answers, *bodies, Error}, key=lambda kind: kind.__name__)
+    kinds: list[type[BaseModel]] = sorted({*answers, *bodies, Error}, key=_schema_name)
     _, made = models_json_schema([(kind, "validation") for kind in kinds], ref_template="#/components/schemas/{model}")
     found: dict[str, Any] = made["$defs"]
     for kind in _nouns(Noun):
