@@ -1,4 +1,4 @@
-"""The command line: extenso search, estimate, order, status, wait, get, open, serve, stop, admin, demo, doctor."""
+"""The command line: extenso search, estimate, order, status, wait, get, open, serve, stop, admin, postman, demo, doctor."""
 
 from __future__ import annotations
 
@@ -138,6 +138,9 @@ def _add_gateway(commands: Any) -> None:
     admin.add_argument("--quota", help="free storage, as 500MB or 10GB (for a new account: default 10GB)")
     admin.add_argument("--role", choices=("user", "operator"), default="user")
     admin.add_argument("--data-dir", type=Path, help="of the gateway; by default the user's data directory")
+    postman = _command(commands, "postman", _postman, "write the API as a collection for Postman", gateway=False)
+    postman.add_argument("--out", type=Path, default=Path(), help="where the two files go (default: here)")
+    postman.add_argument("--url", help="address of the gateway; by default EXTENSO_URL, or http://127.0.0.1:8065")
     demo = _command(commands, "demo", _demo, "the whole way on the sample archive", gateway=False)
     demo.add_argument(
         "--out", type=Path, default=Path("demo"), help="where the picture and the report go (default demo)"
@@ -360,6 +363,13 @@ def _admin(options: argparse.Namespace) -> None:
         admin.set_quota(folder, account, admin.quota_bytes(options.quota))
     else:
         admin.revoke(folder, account)
+
+
+def _postman(options: argparse.Namespace) -> None:
+    from extenso_nb import postman
+
+    url = options.url or os.environ.get("EXTENSO_URL") or "http://127.0.0.1:8065"
+    print(*postman.write(options.out, url), sep="\n")
 
 
 def _demo(options: argparse.Namespace) -> None:
