@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import json
-import logging
-import math
 import re
-import time
-import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, TypeVar
-from urllib.parse import parse_qsl, urlencode
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
-from pydantic import BaseModel, ValidationError
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from extenso_nb import wire
 from extenso_nb._version import __version__
 from extenso_nb.errors import (
     ExtensoError,
     Forbidden,
-    GatewayFault,
-    InputError,
     InvalidRequest,
     NotAuthenticated,
-    RequestTooLarge,
-    SourceUnavailable,
-    TooManyRequests,
     UnknownDelivery,
     UnknownOrder,
-    UnknownRoute,
 )
 from extenso_nb.gateway.access import LINK_SECONDS, TOKEN_SECONDS, Access
+from extenso_nb.gateway.answers import Guard, of_error, of_http
+from extenso_nb.gateway.bodies import login_form, order_body, products_body, told
 from extenso_nb.gateway.links import linked_delivery, linked_order, linked_product
 from extenso_nb.gateway.openapi import LARGEST_ORDER, LoginForm, OrderBody, ProductsBody, Token, document
 from extenso_nb.gateway.rate import Rate, address_key
@@ -51,15 +36,6 @@ from extenso_nb.products import collection as collection_of
 from extenso_nb.storage import BucketStorage, FolderStorage
 
 __all__ = ["create_app"]
-
-_log = logging.getLogger(__name__)
-
-BODY_SECONDS = 60.0
-"""Within which a body must have arrived."""
-LONGEST_HEADERS = 32_000
-"""Bytes of all headers of a request."""
-SOURCE_SECONDS = 2
-"""`Retry-After` of a source that does not answer: short, because somebody may look at the screen meanwhile."""
 
 
 def create_app(
@@ -85,8 +61,10 @@ def create_app(
     app.state.service, app.state.access = service, access
     # Apart, so that a flood from many addresses pushes no account out of what is remembered.
     app.state.rates = None if rate is None else {"account": Rate(rate), "address": Rate(rate)}
-    _add_errors(app)
-    app.add_middleware(_Guard, on_request=on_request)
+    app.add_exception_handler(ExtensoError, of_error)
+    app.add_exception_handler(HTTPException, of_http)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_middleware(Guard, on_request=on_request)
     for name, endpoint in _ENDPOINTS.items():
         verb = wire.VERBS[name]
         options: dict[str, Any] = {
@@ -162,87 +140,6 @@ AccountId = Annotated[str, Depends(_account)]
 OrderNumber = Annotated[int, Depends(_order_number)]
 DeliveryName = Annotated[str, Depends(_delivery_name)]
 
-Body = TypeVar("Body", bound=BaseModel)
-
-
-async def _body(request: Request) -> bytes:
-    """The whole body, of bounded length and within bounded time, whatever it says of its length itself."""
-    length = request.headers.get("content-length", "")
-    received = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for block in request.stream():
-                received += block
-                if len(received) > wire.MAX_BODY or (length.isdigit() and int(length) > wire.MAX_BODY):
-                    raise RequestTooLarge(f"The body is longer than {wire.MAX_BODY:,} bytes.")
-    except TimeoutError:
-        raise InvalidRequest(f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
-    return bytes(received)
-
-
-def _typed(request: Request, kind: str) -> None:
-    said = request.headers.get("content-type", kind).partition(";")[0].strip().lower()
-    if said != kind:
-        raise InvalidRequest(f"The body is {said[:80]!r}, not {kind}.", hint=f"Send it as Content-Type: {kind}.")
-
-
-async def _json_body(request: Request, kind: type[Body]) -> Body:
-    _typed(request, "application/json")
-    raw = await _body(request)
-    return await run_in_threadpool(lambda: _checked(kind, _json(raw)))
-
-
-def _json(raw: bytes) -> Any:
-    """A JSON text as it is meant to be: no NaN, and no name twice, of which one would be lost in silence."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise ValueError("a name is given twice in one object")
-        return found
-
-    def refuse(name: str) -> None:
-        raise ValueError(f"{name} is no number of JSON")
-
-    try:
-        return json.loads(raw.decode(), object_pairs_hook=once, parse_constant=refuse)
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"The body is not UTF-8: see byte {error.start}.", hint="Send UTF-8.") from None
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidRequest(f"The body is not JSON: {reason}.", hint="Send one JSON object.") from None
-
-
-def _checked(kind: type[Body], value: Any) -> Body:
-    """A body as one of our models. An error of pydantic's from anywhere else is a fault of the gateway's."""
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        raise _told(error.errors(include_input=False, include_url=False, include_context=False)) from None
-
-
-async def _products_body(request: Request) -> ProductsBody:
-    return await _json_body(request, ProductsBody)
-
-
-async def _order_body(request: Request) -> OrderBody:
-    return await _json_body(request, OrderBody)
-
-
-async def _login_form(request: Request) -> LoginForm:
-    _typed(request, "application/x-www-form-urlencoded")
-    raw = await _body(request)
-    try:
-        fields = parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=20)
-        if len({name for name, _ in fields}) < len(fields):
-            raise ValueError("a field is given twice")
-        return LoginForm.model_validate(dict(fields))
-    except ValueError:  # pydantic's is one, too, and may show the key
-        raise InvalidRequest(
-            "The token request is not in the One Atlas form.",
-            hint="Send the form fields apikey, grant_type=api_key and client_id=IDP.",
-        ) from None
-
 
 def _number(request: Request, name: str) -> int | None:
     text = request.query_params.get(name)
@@ -297,8 +194,13 @@ def _tagged(request: Request, answer: Response, *, keep: str = "private, no-cach
     return answer
 
 
+def _unreadable(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return of_error(request, told(error.errors()))
+
+
 # --- the verbs -------------------------------------------------------------------------------------------------------
-def _login(request: Request, form: Annotated[LoginForm, Depends(_login_form)]) -> JSONResponse:
+def _login(request: Request, form: Annotated[LoginForm, Depends(login_form)]) -> JSONResponse:
     token = Token(
         access_token=_access(request).login(form.apikey.get_secret_value()),
         expires_in=TOKEN_SECONDS,
@@ -340,14 +242,14 @@ def _picture(request: Request, content: bytes) -> Response:
 
 
 def _estimate(
-    body: Annotated[ProductsBody, Depends(_products_body)], service: Services, account: AccountId
+    body: Annotated[ProductsBody, Depends(products_body)], service: Services, account: AccountId
 ) -> JSONResponse:
     return _noun(service.estimate(account, body.products))
 
 
 def _create_order(
     request: Request,
-    body: Annotated[OrderBody, Depends(_order_body)],
+    body: Annotated[OrderBody, Depends(order_body)],
     service: Services,
     account: AccountId,
     idempotency_key: Annotated[str | None, Header()] = None,
@@ -516,115 +418,3 @@ _ENDPOINTS: dict[str, Callable[..., Response]] = {
     "me": _me,
     "health": _health,
 }
-
-
-# --- errors ----------------------------------------------------------------------------------------------------------
-class _Guard:
-    """What holds for all requests: counted, numbered, headers of bounded size, and no exception goes out as it is."""
-
-    def __init__(self, app: ASGIApp, *, on_request: Callable[[], None] | None) -> None:
-        self._app = app
-        self._on_request = on_request
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        if self._on_request is not None:
-            self._on_request()
-        number = scope.setdefault("state", {})["correlation_id"] = str(uuid.uuid4())
-        begun = False
-
-        async def complete(message: Message) -> None:
-            nonlocal begun
-            if message["type"] == "http.response.start":
-                begun = True
-                headers = MutableHeaders(scope=message)
-                headers["X-Ads-Correlation-Id"] = number
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers.setdefault("Cache-Control", "no-store")
-            await send(message)
-
-        request = Request(scope)
-        try:
-            if sum(len(name) + len(value) for name, value in scope["headers"]) > LONGEST_HEADERS:
-                error = InvalidRequest(f"The headers are longer than {LONGEST_HEADERS:,} bytes.")
-                await _answer(request, error)(scope, receive, complete)
-            else:
-                await self._app(scope, receive, complete)
-        except ClientDisconnect:
-            return  # nobody is there to be answered
-        except Exception as error:  # noqa: BLE001 - the last stop: whatever it is becomes a 500 with a number to ask for
-            answer = await run_in_threadpool(_fault, request, error)
-            if not begun:
-                await answer(scope, receive, complete)
-
-
-def _fault(request: Request, error: Exception) -> JSONResponse:
-    # %r: a path may hold line breaks, and write lines of its own into the log.
-    number, path = request.state.correlation_id, request.url.path[:200]
-    _log.error("%s %r failed, correlation id %s", request.method, path, number, exc_info=error)
-    return _answer(request, GatewayFault(f"The gateway failed while answering {request.method} {path}."))
-
-
-def _answer(request: Request, error: ExtensoError) -> JSONResponse:
-    error.correlation_id = str(request.state.correlation_id)
-    body = {
-        "correlationId": error.correlation_id,
-        "hint": error.hint,
-        "internalCode": error.code,
-        "message": error.message,
-        "timestamp": int(time.time() * 1000),
-    }
-    if details := {name: value for name, value in error.details.items() if value is not None}:
-        body["details"] = details
-    headers = {}
-    if isinstance(error, TooManyRequests):
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    elif isinstance(error, SourceUnavailable):
-        headers["Retry-After"] = str(SOURCE_SECONDS)
-    elif isinstance(error, NotAuthenticated):
-        headers["WWW-Authenticate"] = "Bearer"
-    assert error.status is not None
-    return JSONResponse(body, status_code=error.status, headers=headers)
-
-
-def _add_errors(app: FastAPI) -> None:
-    @app.exception_handler(ExtensoError)
-    def _ours(request: Request, error: ExtensoError) -> JSONResponse:
-        if error.status is not None:
-            return _answer(request, error)
-        if isinstance(error, InputError):
-            return _answer(request, InvalidRequest(error.message, hint=error.hint))
-        return _fault(request, error)  # a disk that is full, say: nothing that who asks could change
-
-    @app.exception_handler(RequestValidationError)
-    def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return _answer(request, _told(error.errors()))
-
-    @app.exception_handler(HTTPException)
-    def _http(request: Request, error: HTTPException) -> JSONResponse:
-        path = request.url.path[:200]
-        if error.status_code == 404:
-            return _answer(request, UnknownRoute(f"{request.method} {path} is not part of the API."))
-        answer = _answer(request, InvalidRequest(f"{path} does not take {request.method}."))
-        answer.status_code = error.status_code
-        # Each verb is a route of its own, and starlette names the methods of the first one only.
-        answer.headers["Allow"] = ", ".join(_methods(request))
-        return answer
-
-
-def _methods(request: Request) -> list[str]:
-    fitting = [verb.method for verb in wire.VERBS.values() if verb.fits(request.url.path)]
-    if request.url.path.startswith(wire.FILES_PATH + "/"):
-        fitting = ["GET", "HEAD"]
-    return sorted(set(fitting)) or ["GET"]
-
-
-def _told(problems: Sequence[Any]) -> InvalidRequest:
-    """Where a body is wrong, without the values: they may be keys of a bucket."""
-    places = [
-        f"{'.'.join(str(part)[:80] for part in problem['loc'] if part != 'body') or 'body'}: {problem['msg']}"
-        for problem in problems[:5]
-    ]
-    return InvalidRequest(f"The request is not as it should be: {'; '.join(places)}.")
