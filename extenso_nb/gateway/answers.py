@@ -69,6 +69,9 @@ class Guard:
             if sum(len(name) + len(value) for name, value in scope["headers"]) > LONGEST_HEADERS:
                 error = InvalidRequest(f"The headers are longer than {LONGEST_HEADERS:,} bytes.")
                 await _answer(request, error)(scope, receive, complete)
+            elif not scope["path"].isprintable():
+                # Also because starlette takes a path with a line break at its end for the one without.
+                await _answer(request, UnknownRoute("A path has no control characters."))(scope, receive, complete)
             else:
                 await self._app(scope, receive, complete)
         except ClientDisconnect:

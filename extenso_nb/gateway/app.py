@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -84,10 +85,10 @@ def create_app(
 
 
 # --- what all routes share -------------------------------------------------------------------------------------------
-def _only(verb: wire.Verb) -> Callable[[Request], None]:
+def _only(verb: wire.Verb) -> Callable[[Request], Awaitable[None]]:
     """Refuses query parameters that the verb does not take, and takes each only once."""
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:
         for name in request.query_params:
             if name not in verb.query:
                 allowed = ", ".join(verb.query) or "none"
@@ -98,7 +99,8 @@ def _only(verb: wire.Verb) -> Callable[[Request], None]:
     return check
 
 
-def _service(request: Request) -> Service:
+# What only looks at the request is a coroutine: a function would be sent through the threads, each by itself.
+async def _service(request: Request) -> Service:
     return request.app.state.service  # type: ignore[no-any-return]
 
 
@@ -123,13 +125,13 @@ def _stranger(request: Request) -> None:
         request.app.state.rates["address"].take(address_key(request.client.host if request.client else None))
 
 
-def _order_number(order_id: str) -> int:
+async def _order_number(order_id: str) -> int:
     if not (order_id.isascii() and order_id.isdigit() and len(order_id) <= 10 and int(order_id) <= LARGEST_ORDER):
         raise UnknownOrder(f"{order_id[:40]!r} is not the number of an order.")
     return int(order_id)
 
 
-def _delivery_name(delivery_id: str) -> str:
+async def _delivery_name(delivery_id: str) -> str:
     if not re.fullmatch(r"[0-9]{1,10}-[0-9]{1,4}", delivery_id):
         raise UnknownDelivery(f"{delivery_id[:40]!r} is not the identifier of a delivery.")
     return delivery_id
@@ -150,7 +152,7 @@ def _number(request: Request, name: str) -> int | None:
     return int(text)
 
 
-def _window(request: Request) -> tuple[int, int]:
+async def _window(request: Request) -> tuple[int, int]:
     return window(_number(request, "start"), _number(request, "rows"))
 
 
@@ -369,10 +371,7 @@ def _file(request: Request, key: str, service: Services) -> FileResponse:
     asked = request.query_params
     _access(request).check_link(key, asked.get("expires"), asked.get("signature"))
     storage = service.destinations.storage
-    try:
-        path = storage.path(key) if isinstance(storage, FolderStorage) else None
-    except (FileNotFoundError, InvalidRequest):
-        path = None
+    path = _stored_file(storage, key) if isinstance(storage, FolderStorage) else None
     if path is None:
         raise Forbidden("The product of this link has been deleted.")
     _drop_unreadable_range(request)
@@ -382,6 +381,15 @@ def _file(request: Request, key: str, service: Services) -> FileResponse:
         filename=path.name,
         headers={"Cache-Control": "private, no-cache"},
     )
+
+
+def _stored_file(storage: FolderStorage, key: str) -> Path | None:
+    try:
+        path = storage.path(key)
+    except (InvalidRequest, OSError, RuntimeError):  # of a loop of links, before Python 3.13
+        return None
+    # A symbolic link in the storage, to wherever it leads, is none of our doing: another name for another file.
+    return path if path == storage.folder.resolve() / key else None
 
 
 def _drop_unreadable_range(request: Request) -> None:

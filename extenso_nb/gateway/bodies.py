@@ -20,6 +20,8 @@ __all__ = ["BODY_SECONDS", "login_form", "order_body", "products_body", "told"]
 
 BODY_SECONDS = 60.0
 """Within which a body must have arrived."""
+_MOST_FIELDS = 20
+"""Of an object; each one too many would be an error of its own, and a list of them costs far more than the body."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -64,16 +66,24 @@ def _json(raw: bytes) -> Any:
         raise ValueError(f"{name} is no number of JSON")
 
     try:
-        return json.loads(raw.decode(), object_pairs_hook=once, parse_constant=refuse)
+        value = json.loads(raw.decode(), object_pairs_hook=once, parse_constant=refuse)
+        if b"\\u" in raw:  # half of a pair of surrogates is no text, and could be neither stored nor sent back
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest("The body holds half a character (a lone surrogate).", hint="Send UTF-8.") from None
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"The body is not UTF-8: see byte {error.start}.", hint="Send UTF-8.") from None
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InvalidRequest(f"The body is not JSON: {reason}.", hint="Send one JSON object.") from None
+    return value
 
 
 def _checked(kind: type[Body], value: Any) -> Body:
     """A body as one of our models. An error of pydantic's from anywhere else is a fault of the gateway's."""
+    inside = value.values() if isinstance(value, dict) else ()
+    if any(isinstance(part, dict) and len(part) > _MOST_FIELDS for part in (value, *inside)):
+        raise InvalidRequest("The body has more fields than any body of the API.")
     try:
         return kind.model_validate(value)
     except ValidationError as error:
