@@ -20,6 +20,7 @@ __all__ = ["BODY_SECONDS", "login_form", "order_body", "products_body", "told"]
 
 BODY_SECONDS = 60.0
 """Within which a body must have arrived."""
+_DROPPED = 8 * wire.MAX_BODY
 _MOST_FIELDS = 20
 """Of an object; each one too many would be an error of its own, and a list of them costs far more than the body."""
 
@@ -29,15 +30,26 @@ Body = TypeVar("Body", bound=BaseModel)
 async def _body(request: Request) -> bytes:
     """The whole body, of bounded length and within bounded time, whatever it says of its length itself."""
     length = request.headers.get("content-length", "")
+    said_too_long = length.isdigit() and int(length) > wire.MAX_BODY
     received = bytearray()
+    dropped = 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for block in request.stream():
-                received += block
-                if len(received) > wire.MAX_BODY or (length.isdigit() and int(length) > wire.MAX_BODY):
-                    raise RequestTooLarge(f"The body is longer than {wire.MAX_BODY:,} bytes.")
+            # Who waits for `100 Continue` has sent nothing yet, and need not.
+            if not (said_too_long and "expect" in request.headers):
+                async for block in request.stream():
+                    # A little of what is too long is read and dropped: a client that sends it all before it listens
+                    # would otherwise find the connection reset in place of the answer.
+                    if said_too_long or len(received) > wire.MAX_BODY:
+                        dropped += len(block)
+                    else:
+                        received += block
+                    if dropped > _DROPPED:
+                        break
     except TimeoutError:
         raise InvalidRequest(f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
+    if said_too_long or len(received) > wire.MAX_BODY:
+        raise RequestTooLarge(f"The body is longer than {wire.MAX_BODY:,} bytes.")
     return bytes(received)
 
 
