@@ -247,7 +247,7 @@ def test_schemathesis_finds_nothing(
     products = st.one_of(st.none(), st.lists(st.sampled_from(KNOWN), min_size=1, max_size=3, unique=True))
     seen: set[int] = set()
 
-    @settings(max_examples=40, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
     @given(case=attacked.as_strategy(generation_mode=mode), place=there, real=products)
     def attack(case: schemathesis.Case, place: dict[str, Any] | None, real: list[str] | None) -> None:
         as_made = not (place and verb.parameters)

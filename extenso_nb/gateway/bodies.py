@@ -47,7 +47,8 @@ async def _body(request: Request) -> bytes:
                     if dropped > _DROPPED:
                         break
     except TimeoutError:
-        raise InvalidRequest(f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
+        if not said_too_long:
+            raise InvalidRequest(f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
     if said_too_long or len(received) > wire.MAX_BODY:
         raise RequestTooLarge(f"The body is longer than {wire.MAX_BODY:,} bytes.")
     return bytes(received)
