@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -9,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from archive import write_archive
 from hypothesis import given
 from hypothesis import strategies as st
 from scripted import Gateway, ScriptedSource, served
@@ -167,3 +172,26 @@ def test_what_the_command_line_says_of_it(tmp_path: Path, capsys: pytest.Capture
     for wrong in ("-1", "nan", "inf", "1e300"):
         assert main(["serve", "--rate", wrong, "--data-dir", str(tmp_path)]) == 2
         assert "\n  -> " in capsys.readouterr().err
+
+
+def test_a_served_gateway_keeps_to_the_rate_it_was_given(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "archive", count=1, size=1_000)
+    command = [sys.executable, "-m", "extenso_nb.cli", "serve", "--data-dir", str(tmp_path / "data")]
+    command += ["--source", f"folder:{archive}", "--port", "0", "--rate", "1"]
+    environment = {"HOME": str(tmp_path), "EXTENSO_API_KEY": "exk_of_the_test", "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            told = re.search(r"http://[\d.:]+\d", process.stdout.readline())
+            assert told
+            with httpx.Client(base_url=told[0], trust_env=False, timeout=30) as http:
+                form = {"apikey": "exk_of_the_test", "grant_type": "api_key", "client_id": "IDP"}
+                token = http.post(wire.TOKEN_PATH, data=form).json()["access_token"]
+                asked = [
+                    http.get(wire.VERBS["me"].url(), headers={"Authorization": f"Bearer {token}"}) for _ in range(20)
+                ]
+            assert [answer.status_code for answer in asked[:BURST]] == [200] * BURST
+            assert 429 in {answer.status_code for answer in asked}
+        finally:
+            process.terminate()
+            process.wait(30)
