@@ -91,7 +91,7 @@ class Access:
             )
         except jwt.ExpiredSignatureError:
             raise NotAuthenticated("The token has expired.") from None
-        except (jwt.InvalidTokenError, ValueError, RecursionError):  # its header is JSON, and anybody can write it
+        except (jwt.InvalidTokenError, ValueError, RecursionError):  # its JSON is anybody's; older PyJWT lets these out
             raise NotAuthenticated("The token is not one of this gateway.") from None
         if not self._store.has_account(claims["sub"]):
             raise NotAuthenticated("The account of the token is gone.")
