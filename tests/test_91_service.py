@@ -28,6 +28,7 @@ SHARED = {
     errors.UnknownRoute,
     errors.TooManyRequests,
     errors.GatewayFault,
+    errors.DatabaseUnavailable,
 }
 
 
@@ -99,8 +100,10 @@ def test_the_numbers_in_the_text() -> None:
     rate = Settings(Path()).rate
     assert rate is not None
     assert f"{rate:g} times a second in the long run and {rate * BURST:g} times at once" in said
-    waits = [f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:.0f} min" for seconds in DELIVERY.schedule()]
-    assert f"again after {', '.join(waits)}" in said
+    waits = list(DELIVERY.schedule(1000))
+    shown = [f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:.0f} min" for seconds in waits if seconds < 3600]
+    assert f"again after {', '.join(shown)}, and then every hour for a day" in said
+    assert waits.count(3600) == 24
     assert wire.OPENAPI_PATH in said
 
 
