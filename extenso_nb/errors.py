@@ -35,7 +35,8 @@
      ├─ TransferError                   bytes did not arrive as promised
      │   ├─ IncompleteTransfer          fewer (or more) bytes than announced
      │   ├─ ChecksumMismatch            all bytes, but not the right ones
-     │   └─ DamagedProduct              a zip or file that is cut short or no product at all
+     │   ├─ DamagedProduct              a zip or file that is cut short or no product at all
+     │   └─ ProductOffline              the source has it in cold storage and is bringing it back
      ├─ DeliveryFailed                  a delivery ended `failed`; carries the trail
      ├─ WaitTimeout (TimeoutError)      waiting stopped; the order goes on
      ├─ GatewayError                    the local gateway or the way to one
@@ -94,6 +95,7 @@ __all__ = [
     "OrderFinished",
     "PortInUse",
     "ProductIdError",
+    "ProductOffline",
     "QueryError",
     "QuotaExceeded",
     "ReaderError",
@@ -415,6 +417,15 @@ class DamagedProduct(TransferError):
     """A zip or file that is cut short, or is no product at all."""
 
     default_hint = "Fetch the product again; the file is not used."
+
+
+class ProductOffline(TransferError):
+    """The source has the product in cold storage and is bringing it back.
+
+    `details["retry_after"]` has the seconds after which to ask again, where the source says so.
+    """
+
+    default_hint = "Ask again later: bringing it back takes minutes to days."
 
 
 class DeliveryFailed(ExtensoError):

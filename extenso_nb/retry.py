@@ -88,8 +88,8 @@ def _spoken(seconds: float) -> str:
 
 REQUEST = Retry(attempts=5, first=0.3, factor=2, longest=10)
 """One request of the client: over in less than 5 s of waiting, short enough for someone who looks at the screen."""
-DELIVERY = Retry(attempts=6, first=5, factor=4, longest=3600)
-"""A delivery from a source: a source that is down for an hour loses nothing."""
+DELIVERY = Retry(attempts=30, first=5, factor=4, longest=3600)
+"""A delivery: 5 s, 20 s, 80 s, 5 min, 21 min, then every hour; a source that is down for a day loses nothing."""
 POLL = Retry(attempts=None, first=0.2, factor=1.5, longest=5, jitter=0.05)
 """Looking whether an order is done: quick at first (the sample archive), never more than 5 s late."""
 

@@ -21,7 +21,7 @@ from extenso_nb.gateway.catalogue import Catalogue
 from extenso_nb.gateway.deliveries import Deliveries
 from extenso_nb.gateway.destinations import Destinations
 from extenso_nb.gateway.service import Service
-from extenso_nb.gateway.sources import Content, Hits, Source
+from extenso_nb.gateway.sources import Content, Hits, Limits, Source
 from extenso_nb.gateway.store import Store, sqlite_url
 from extenso_nb.models import Product
 from extenso_nb.query import Query, order
@@ -91,6 +91,9 @@ class ScriptedSource:
         self.warmed: list[str] = []
         self.opened: list[str] = []
         self.broken = False
+        self.limits = Limits()
+        self.understated = 0
+        """Bytes by which its catalogue has the products too small."""
         self._lock = threading.Lock()
 
     def add(self, number: int, *script: Reading, data: bytes | None = None) -> str:
@@ -126,7 +129,7 @@ class ScriptedSource:
             begin_position=moment,
             end_position=moment,
             ingestion_date=moment,
-            size=len(self.data[name]),
+            size=len(self.data[name]) - self.understated if self.understated < len(self.data[name]) else 0,
             online=name not in self.cold,
             sources=(self.name,),
         )

@@ -27,7 +27,13 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real S3 server: SeaweedFS, from its package."""
-    folder = tmp_path_factory.mktemp("weed")
+    with serving(tmp_path_factory.mktemp("weed")) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *, volume_megabytes: int = 64) -> Iterator[str]:
+    """The server, with its data in a folder. A volume is the unit in which it takes up space."""
     credentials = [{"accessKey": ACCESS, "secretKey": SECRET}]
     reader = [{"accessKey": "READER", "secretKey": "reader"}]
     identities = [
@@ -44,7 +50,12 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "-ip.bind=127.0.0.1",
         f"-dir={folder}",
     ]
-    command += ["-s3", f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64"]
+    command += [
+        "-s3",
+        f"-s3.config={folder / 's3.json'}",
+        f"-master.volumeSizeLimitMB={volume_megabytes}",
+        "-volume.max=0",
+    ]
     # Nothing but S3, and no word to anybody: it would report its use, and listen on two more fixed ports.
     command += ["-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]
     command += [f"-{name}={port}" for name, port in ports.items()]

@@ -324,7 +324,7 @@ def test_a_remote_address_shows_no_secret() -> None:
 
 
 def test_huge_folders_are_not_products(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MEMBERS_MAX", 10)
+    monkeypatch.setattr(module, "MEMBERS_MAX", 10)
     for number in range(11):
         (tmp_path / f"{number}.txt").touch()
     with pytest.raises(UnsupportedProduct, match="more than 10 files"):

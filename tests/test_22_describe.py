@@ -23,6 +23,7 @@ from shapely.geometry import shape
 from extenso_nb import aoi, errors
 from extenso_nb.models import Product
 from extenso_nb.readers import describe as describe_module
+from extenso_nb.readers import metadata
 from extenso_nb.readers.container import open_container
 from extenso_nb.readers.describe import describe, quicklook
 
@@ -390,7 +391,7 @@ def test_damaged_or_hostile_metadata_is_refused(tmp_path: Path, manifest: bytes,
 
 
 def test_metadata_of_absurd_size_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(describe_module, "XML_LIMIT", 500)
+    monkeypatch.setattr(metadata, "XML_LIMIT", 500)
     with pytest.raises(errors.DamagedProduct, match="more than the 500 bytes"):
         describe(safe(tmp_path, s1_manifest() + b" " * 500))
 

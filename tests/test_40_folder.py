@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extenso_nb import errors
-from extenso_nb.gateway import packing
+from extenso_nb.gateway import packing, ziprecords
 from extenso_nb.gateway.packing import Packed, pack
 from extenso_nb.gateway.sources import Source
 from extenso_nb.gateway.sources.folder import FolderSource
@@ -132,8 +132,8 @@ def test_any_offset_gives_the_rest_of_the_same_bytes(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packing, "BLOCK", block)
         if large:  # the ZIP64 records, without gigabytes
-            patch.setattr(packing, "ZIP64", 200)
-            patch.setattr(packing, "MANY", 2)
+            patch.setattr(ziprecords, "ZIP64", 200)
+            patch.setattr(ziprecords, "MANY", 2)
         for path in (src, src_zip):
             packed = pack(path, S1)
             data = whole(packed)
@@ -149,8 +149,8 @@ def test_any_offset_gives_the_rest_of_the_same_bytes(
 @pytest.mark.parametrize("large", [False, True])
 def test_every_single_offset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
     if large:
-        monkeypatch.setattr(packing, "ZIP64", 10)
-        monkeypatch.setattr(packing, "MANY", 2)
+        monkeypatch.setattr(ziprecords, "ZIP64", 10)
+        monkeypatch.setattr(ziprecords, "MANY", 2)
     files = {"manifest.safe": b"<x/>", "measurement/ü 1.tiff": b"0123456789abcdef", "measurement/empty": b""}
     src = tree(tmp_path / f"{S1}.SAFE", files)
     data = whole(pack(src, S1))
@@ -162,7 +162,7 @@ def test_every_single_offset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, la
 @pytest.mark.skipif(shutil.which("unzip") is None, reason="unzip is not installed")
 def test_unzip_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
     if large:
-        monkeypatch.setattr(packing, "ZIP64", 1000)
+        monkeypatch.setattr(ziprecords, "ZIP64", 1000)
     src = tree(tmp_path / f"{S1}.SAFE", {"manifest.safe": b"<x/>", "measurement/a.tiff": bytes(5000), "b": b""})
     (tmp_path / "d.zip").write_bytes(whole(pack(src, S1)))
     done = subprocess.run(["unzip", "-t", str(tmp_path / "d.zip")], capture_output=True, text=True, check=False)

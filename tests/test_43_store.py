@@ -122,13 +122,17 @@ def test_a_number_never_comes_back(store: Store, owner: str) -> None:
 
 def test_what_has_ended_does_not_move(store: Store, owner: str) -> None:
     order, _ = store.add_order(owner, [NewDelivery("A", 10)])
+    holder = store.begin_transfer("1-1", "folder")
+    assert holder is not None
     _, cancelled = store.cancel_order(owner, order.id)
     assert cancelled == ["1-1"]
     assert not store.advance("1-1", "delivered", event="too late", key="k")
-    assert not store.progress("1-1", 5)
+    assert not store.progress("1-1", holder, 5)
+    assert not store.deliver("1-1", holder, size=10, source="folder", key="k")
+    assert store.begin_transfer("1-1", "folder") is None
     delivery = store.delivery(owner, 1, "1-1")
     assert (delivery.status, delivery.key, delivery.transferred) == ("cancelled", None, 0)
-    assert [entry.event for entry in delivery.trail] == ["order accepted", "cancelled"]
+    assert [entry.event for entry in delivery.trail] == ["order accepted", "transfer begins", "cancelled"]
     with pytest.raises(OrderFinished):
         store.cancel_order(owner, order.id)
 
@@ -242,7 +246,9 @@ def test_times_are_utc_and_numbers_are_large(store: Store, owner: str) -> None:
     order, _ = store.add_order(owner, [NewDelivery("A", 4 * 10**17), NewDelivery("B", 5 * 10**17)])
     assert sums(store, owner) == (0, 9 * 10**17, 10**17)
     assert abs(datetime.now(UTC) - order.created_at) < timedelta(minutes=1)
-    assert store.progress("1-1", 3 * 10**17)
+    holder = store.begin_transfer("1-1", "a")
+    assert holder is not None
+    assert store.progress("1-1", holder, 3 * 10**17)
     delivery = store.delivery(owner, 1, "1-1")
     assert delivery.transferred == 3 * 10**17
     assert abs(datetime.now(UTC) - delivery.trail[0].time) < timedelta(minutes=1)
@@ -465,3 +471,29 @@ def test_a_wrong_password_is_not_shown(postgres: str) -> None:
 )
 def test_order_status(counts: dict[str, int], status: str) -> None:
     assert order_status(counts) == status
+
+
+def test_only_the_transfer_that_began_last_may_write(store: Store, owner: str) -> None:
+    store.add_order(owner, [NewDelivery("A", 10)])
+    first, second = store.begin_transfer("1-1", "a"), store.begin_transfer("1-1", "b")
+    assert first is not None
+    assert second is not None
+    assert not store.progress("1-1", first, 7)
+    assert not store.deliver("1-1", first, size=10, source="a", key="k")
+    assert store.progress("1-1", second, 8, status="verifying")
+    assert store.deliver("1-1", second, size=10, source="b", key="k")
+    delivery = store.delivery(owner, 1, "1-1")
+    assert (delivery.status, delivery.source, delivery.transferred) == ("delivered", "b", 10)
+
+
+def test_what_comes_out_larger_must_fit_as_well(store: Store, owner: str) -> None:
+    store.set_quota(owner, 100)
+    store.add_order(owner, [NewDelivery("A", 30), NewDelivery("B", 30)])
+    assert (store.room("1-1"), store.room("1-2")) == (70, 70)
+    holder = store.begin_transfer("1-1", "a")
+    assert holder is not None
+    with pytest.raises(QuotaExceeded, match="71"):
+        store.deliver("1-1", holder, size=71, source="a", key="k")
+    assert store.deliver("1-1", holder, size=70, source="a", key="k")
+    assert store.room("1-2") == 30
+    assert store.account(owner).storage.free == 0

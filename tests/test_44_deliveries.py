@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,8 +15,10 @@ from pathlib import Path
 import pytest
 from scripted import Gateway, Reading, ScriptedSource, cut_at, down, short_by, slow, whole, wrong_byte, zipped
 
-from extenso_nb.errors import NotDelivered, SourceUnavailable, UnknownOrder
+from extenso_nb.errors import NotDelivered, ProductOffline, SourceUnavailable, UnknownOrder
 from extenso_nb.gateway import deliveries as deliveries_module
+from extenso_nb.gateway import transfers as transfers_module
+from extenso_nb.gateway.sources import Limits
 from extenso_nb.gateway.store import Turn
 from extenso_nb.retry import Retry
 
@@ -94,8 +98,8 @@ def test_a_fault_that_passes_ends_delivered(
     ("script", "data", "checksum", "reason"),
     [
         ([down] * 9, None, None, "503"),
-        ([wrong_byte] * 9, None, None, "damaged: the CRC"),
-        ([wrong_byte] * 9, None, hashlib.md5(zipped(), usedforsecurity=False).hexdigest(), "md5 is"),
+        ([wrong_byte] * 9, None, None, "CRC"),
+        ([whole] * 9, None, hashlib.md5(b"another", usedforsecurity=False).hexdigest(), "md5 is"),
         ([whole] * 9, zipped()[:-10], None, "not a whole zip"),
         ([whole] * 9, b"<html>log in first</html>", None, "not a whole zip"),
         ([cut_at(10)] * 99, None, None, "closed"),
@@ -283,7 +287,7 @@ def test_a_workflow_that_broke_off_is_begun_anew_and_moves_the_bytes_again(
     name = source.add(1)
     gateway = start()
     with monkeypatch.context() as broken:
-        broken.setattr(gateway.deliveries, "settle", raising(RuntimeError("the database is full")))
+        broken.setattr(gateway.deliveries.transfers, "settle", raising(RuntimeError("the database is full")))
         order, _ = gateway.service.create_order(gateway.account, [name])
         until(lambda: gateway.store.delivery(gateway.account, 1, "1-1").status == "verifying")
         until(lambda: bool(gateway.files()))
@@ -350,7 +354,7 @@ def test_what_a_killed_transfer_left_goes_when_the_order_was_cancelled_meanwhile
     staged = gateway.storage.folder / f"{key}#1"
     staged.parent.mkdir(parents=True, exist_ok=True)
     staged.write_bytes(b"half")  # as the killed process would leave it
-    gateway.deliveries.transfer("1-1", "scripted")
+    gateway.deliveries.transfers.bring("1-1", "scripted")
     time.sleep(1.2)
     assert gateway.files() == []
 
@@ -416,3 +420,281 @@ def test_a_product_that_stays_cold_fails_with_that_reason(
     assert gateway.wait(order.id) == "failed"
     assert "cold" in (gateway.store.delivery(gateway.account, order.id, "1-1").error or "")
     assert source.opened == []
+
+
+# --- several sources, cold and warm ----------------------------------------------------------------------------------
+def events(gateway: Gateway, delivery_id: str) -> list[str]:
+    return [f"{entry.source or '-'}: {entry.event}" for entry in gateway.store.work(delivery_id)[1].trail]
+
+
+def test_a_cold_source_is_no_reason_to_wait_where_another_has_it_online(
+    start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    name = source.add(1)
+    source.cold.add(name)
+    second = ScriptedSource("second")
+    second.add(1)
+    gateway = start(second)
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "delivered"
+    assert (source.warmed, source.opened, second.opened) == ([], [], [name])
+
+
+def test_a_source_that_does_not_answer_holds_up_no_other(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "COLD_POLL_SECONDS", 0.1)
+    name = source.add(1)
+    second = ScriptedSource("second")
+    second.add(1)
+    second.cold.add(name)
+    gateway = start(second)
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    source.broken = True
+    until(lambda: second.warmed == [name])
+    second.cold.clear()
+    assert gateway.wait(order.id) == "delivered"
+    assert gateway.store.work("1-1")[1].source == "second"
+
+
+def test_a_cold_source_is_the_last_hope_when_the_warm_one_gives_wrong_bytes(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "COLD_POLL_SECONDS", 0.1)
+    name = source.add(1, *[wrong_byte] * 99)
+    second = ScriptedSource("second")
+    second.add(1)
+    second.cold.add(name)
+    gateway = start(second)
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    until(lambda: second.warmed == [name])
+    time.sleep(0.5)
+    assert len(source.opened) == 3, "the warm one is not tried at each look at the cold one"
+    second.cold.clear()
+    assert gateway.wait(order.id) == "delivered"
+    assert delivered(gateway, order.id) == second.data[name]
+
+
+def test_warm_ups_keep_to_the_limit_of_their_source(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "COLD_POLL_SECONDS", 0.2)
+    source.limits = Limits(transfers=2, warm_ups=(2, 3.0))
+    asked: list[float] = []
+    warm_up = source.warm_up
+
+    def noted(product_id: str) -> None:
+        asked.append(time.monotonic())
+        warm_up(product_id)
+        source.cold.discard(product_id)
+
+    monkeypatch.setattr(source, "warm_up", noted)
+    names = [source.add(number) for number in range(5)]
+    source.cold.update(names)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, names)
+    assert gateway.wait(order.id) == "delivered"
+    assert sorted(source.warmed) == sorted(names)
+    assert len(asked) == 5
+    for first, third in zip(asked, asked[2:], strict=False):
+        assert third - first > 2.0, "three in three seconds are one too many"
+    assert any("waits for its turn" in event for event in events(gateway, "1-1"))
+    assert "scripted: warm-up asked for" in events(gateway, "1-1")
+
+
+def test_no_more_transfers_at_once_than_the_source_allows(
+    start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    source.limits = Limits(transfers=2)
+    running, most, lock = [0], [0], threading.Lock()
+
+    def counted(data: bytes, offset: int) -> Iterator[bytes]:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        yield from slow(0.02)(data, offset)
+        with lock:
+            running[0] -= 1
+
+    names = [source.add(number, counted) for number in range(8)]
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, names)
+    assert gateway.wait(order.id) == "delivered"
+    assert most == [2]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_source_that_asks_for_patience_gets_it(tmp_path: Path, source: ScriptedSource, alone: bool) -> None:
+    def busy(data: bytes, offset: int) -> Iterator[bytes]:
+        raise SourceUnavailable("Too many requests.", retry_after=1.5)
+        yield b""
+
+    name = source.add(1, busy)
+    others = []
+    if not alone:
+        others = [ScriptedSource("second")]
+        others[0].add(1, down)
+    gateway = Gateway(tmp_path, source, *others)
+    try:
+        order, _ = gateway.service.create_order(gateway.account, [name])
+        assert gateway.wait(order.id) == "delivered"
+        # One that asks for nothing may be well again at once.
+        assert any(f"next attempt in {2 if alone else 0} s" in event for event in events(gateway, "1-1"))
+    finally:
+        gateway.stop()
+
+
+def test_a_break_with_a_refusal_after_it_loses_nothing_that_came(
+    start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    def briefly_down(data: bytes, offset: int) -> Iterator[bytes]:
+        raise SourceUnavailable("The source answered 503.", retry_after=0.2)
+        yield b""
+
+    offsets: list[int] = []
+
+    def rest(data: bytes, offset: int) -> Iterator[bytes]:
+        offsets.append(offset)
+        yield from whole(data, offset)
+
+    name = source.add(1, cut_at(100_000), briefly_down, rest)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "delivered"
+    assert delivered(gateway, order.id) == source.data[name]
+    assert offsets == [100_000]
+    assert source.opened == [name]
+
+
+def test_many_breaks_far_apart_are_each_the_first(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers_module, "FORGIVEN_BYTES", 30_000)
+    breaks = [cut_at(place) for place in range(40_000, 300_000, 40_000)]
+    assert len(breaks) > transfers_module.RESUMES
+    name = source.add(1, *breaks)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "delivered"
+    assert source.opened == [name]
+
+
+def test_a_product_going_cold_while_it_is_fetched_is_warmed_up(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "COLD_POLL_SECONDS", 0.1)
+
+    def offline(data: bytes, offset: int) -> Iterator[bytes]:
+        raise ProductOffline("The source answered 202: it brings the product back.")
+        yield b""
+
+    name = source.add(1, offline, offline)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "delivered"
+    assert source.warmed == [name]
+
+
+# --- what was delivered before ---------------------------------------------------------------------------------------
+def test_a_product_delivered_before_is_not_fetched_again(start: Callable[..., Gateway], source: ScriptedSource) -> None:
+    name = source.add(1)
+    gateway = start()
+    first, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(first.id) == "delivered"
+    second, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(second.id) == "delivered"
+    assert source.opened == [name]
+    # Each order has its own: deleting one takes nothing from the other.
+    gateway.service.delete(gateway.account, first.id)
+    assert delivered(gateway, second.id) == source.data[name]
+    assert gateway.service.metadata(gateway.account, second.id, "2-1").source == "scripted"
+    assert gateway.store.account(gateway.account).storage.used == len(source.data[name])
+    # And it is nobody else's.
+    other = gateway.store.add_account("other", key="another-key")
+    third, _ = gateway.service.create_order(other, [name])
+    until(lambda: gateway.store.order(other, third.id).ended)
+    assert source.opened == [name, name]
+
+
+def test_a_product_delivered_before_and_lost_since_is_fetched(
+    start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    name = source.add(1)
+    gateway = start()
+    first, _ = gateway.service.create_order(gateway.account, [name])
+    gateway.wait(first.id)
+    for path in gateway.storage.folder.rglob("*.zip"):
+        content = bytearray(path.read_bytes())
+        content[2000] ^= 1
+        path.write_bytes(content)
+    second, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(second.id) == "delivered"
+    assert source.opened == [name, name]
+    assert delivered(gateway, second.id) == source.data[name]
+
+
+# --- room ------------------------------------------------------------------------------------------------------------
+def test_more_bytes_than_there_is_room_for_are_not_kept(start: Callable[..., Gateway], source: ScriptedSource) -> None:
+    name = source.add(1)
+    gateway = start()
+    source.understated = 290_000
+    gateway.store.set_quota(gateway.account, 100_000)  # of 300,000 bytes that come
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "failed"
+    assert "room for" in (gateway.store.work("1-1")[1].error or "")
+    assert gateway.files() == []
+    storage = gateway.store.account(gateway.account).storage
+    assert (storage.used, storage.reserved) == (0, 0)
+
+
+# --- who holds a delivery --------------------------------------------------------------------------------------------
+def test_a_transfer_that_was_overtaken_neither_writes_nor_deletes(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone_on = threading.Event()
+
+    def paused(data: bytes, offset: int) -> Iterator[bytes]:
+        yield data[:1000]
+        assert gone_on.wait(30)
+        yield from whole(data, 1000)
+
+    name = source.add(1, paused)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    until(lambda: source.opened == [name])
+    # Another process takes the delivery for that of a dead one.
+    stored = gateway.deliveries.transfers.bring("1-1", "scripted")
+    assert gateway.deliveries.transfers.settle("1-1", stored) is None
+    assert gateway.wait(order.id) == "delivered"
+    gone_on.set()
+    time.sleep(1.0)
+    assert delivered(gateway, order.id) == source.data[name]
+    assert sum("verified and delivered" in event for event in events(gateway, "1-1")) == 1
+    assert len(gateway.files()) == 2
+
+
+def test_what_an_earlier_source_called_otherwise_does_not_stay(
+    start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    name = source.add(1, slow(0.3))
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    until(lambda: gateway.store.work("1-1")[1].transferred > 0)
+    beside = f"{gateway.account}/orders/{order.id}/{name}/{name}.zip"
+    gateway.storage.put_bytes(beside, b"as a killed process stored it, from a source with other names")
+    assert gateway.wait(order.id) == "delivered"
+    assert sorted(path.rpartition("/")[2] for path in gateway.files()) == [f"{name}.SAFE.zip", "metadata.json"]
+
+
+@pytest.mark.parametrize("named", ["../../../escaped.zip", "metadata.json", "/etc/x.zip", "a/b.zip"])
+def test_a_source_cannot_name_another_place(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    name = source.add(1)
+    gateway = start()
+    opened = source.open
+    monkeypatch.setattr(source, "open", lambda product_id: dataclasses.replace(opened(product_id), name=named))
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "failed"
+    assert "cannot be the file" in (gateway.store.work("1-1")[1].error or "")
+    assert gateway.files() == []

@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -417,12 +418,16 @@ def test_a_wrong_file_of_that_name_is_replaced(download: Download, out: Path, th
 
 
 def test_checksums_of_other_kinds_and_from_metadata(storage: Storage, download: Download, out: Path) -> None:
-    for checksums in ({"MD5": hashlib.md5(DATA).hexdigest().upper()}, {"sha3-256": hashlib.sha3_256(DATA).hexdigest()}):
+    for checksums in (
+        {"MD5": hashlib.md5(DATA).hexdigest().upper()},
+        {"sha3-256": hashlib.sha3_256(DATA).hexdigest()},
+        {"BLAKE3": blake3(DATA).hexdigest()},
+    ):
         storage.checksums = checksums
         download()
         assert (out / NAME).read_bytes() == DATA
         (out / NAME).unlink()
-    storage.checksums = {"blake3": "00"}  # not one that is known here: the metadata has another
+    storage.checksums = {"crc32": "00"}  # not one that is known here: the metadata has another
     storage.faults = [flipped]
     download()
     assert (out / NAME).read_bytes() == DATA

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import logging
+import re
 import ssl
 import threading
 import time
@@ -144,6 +146,9 @@ class _Unsigned(httpx.URL):
     def __str__(self) -> str:
         return bare(super().__str__())
 
+    def __repr__(self) -> str:  # handlers that keep a record whole show its arguments so
+        return f"URL({str(self)!r})"
+
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
 _SLOW = (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout)
@@ -181,6 +186,21 @@ def _settings(timeout: float) -> dict[str, Any]:
 
 # A proxy of the environment must not see what goes to the gateway on this machine; NO_PROXY often forgets it.
 _DIRECT: dict[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
+
+
+class _Masked(logging.Filter):
+    """Takes signatures out of what httpcore logs at DEBUG: the header with which the gateway points to a signed link."""
+
+    _SIGNED = re.compile(r"((?:signature|x-amz-[a-z-]+)=)[^&'\"\s]+", re.IGNORECASE)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.msg, str) and "=" in record.msg:
+            record.msg = self._SIGNED.sub(r"\1***", record.msg)
+        return True
+
+
+for _name in ("httpcore.http11", "httpcore.http2"):
+    logging.getLogger(_name).addFilter(_Masked())
 
 
 def _request(http: httpx.Client | httpx.AsyncClient, effect: Send | Save) -> httpx.Request:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import io
 import os
 import shutil
@@ -12,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from extenso_nb import checksums as sums
 from extenso_nb._html import bytes_text
 from extenso_nb.errors import IncompleteTransfer, TransferError
 
 __all__ = ["Expected", "Part", "is_right"]
 
-ALGORITHMS = {"sha256": "sha256", "sha512": "sha512", "sha3-256": "sha3_256", "sha3_256": "sha3_256", "md5": "md5"}
-"""Names of checksums that are verified, best first -> names in hashlib."""
 _BLOCK = 2**20
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -30,22 +28,22 @@ class Expected:
     size: int | None
     """Bytes; None when unknown."""
     algorithm: str | None = None
-    """Name in hashlib; None when no checksum is known."""
+    """A name of `extenso_nb.checksums`; None when no checksum is known."""
     digest: str | None = None
     """Hex, in lower case."""
 
     @classmethod
     def of(cls, size: int, checksums: dict[str, str] | None) -> Expected:
         """From what the gateway says; of several checksums the best."""
-        given = {name.lower(): value.strip().lower() for name, value in (checksums or {}).items()}
-        for name, algorithm in ALGORITHMS.items():
+        given = {sums.canonical(name): value.strip().lower() for name, value in (checksums or {}).items()}
+        for name in sums.ALGORITHMS:
             if given.get(name):
-                return cls(size or None, algorithm, given[name])
+                return cls(size or None, name, given[name])
         return cls(size or None)
 
-    def hasher(self) -> hashlib._Hash:
+    def hasher(self) -> sums.Hasher:
         """A new hash object; of sha256 where nothing will be compared."""
-        return hashlib.new(self.algorithm or "sha256", usedforsecurity=False)
+        return sums.hasher(self.algorithm or "sha256")
 
 
 def is_right(path: Path, expected: Expected) -> bool:
@@ -185,7 +183,7 @@ def _is_at(file: io.FileIO, path: Path) -> bool:
     return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
 
-def _hash(file: io.FileIO, hasher: hashlib._Hash) -> int:
+def _hash(file: io.FileIO, hasher: sums.Hasher) -> int:
     done = 0
     while block := file.read(_BLOCK):
         hasher.update(block)

@@ -66,6 +66,20 @@ class Catalogue:
             raise failed[0]
         return found
 
+    def holders(self, product_id: str) -> tuple[dict[str, Product], dict[str, Exception]]:
+        """What each source says of one product, in the order of the sources; and which sources could not say."""
+        held: dict[str, Product] = {}
+        failed: dict[str, Exception] = {}
+        for name, source in self.sources.items():
+            try:
+                found = source.find((product_id,)).get(product_id)
+            except Exception as error:  # noqa: BLE001 - a source may raise anything; the others must be asked all the same
+                failed[name] = error
+            else:
+                if found is not None:
+                    held[name] = found
+        return held, failed
+
     def quicklook(self, product_id: str) -> bytes:
         """The quicklook from the first source that has one. Raises NoQuicklook, UnknownProduct."""
         reason: ExtensoError | None = None

@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 
 from extenso_nb import retry
-from extenso_nb.errors import (
-    BucketRefused,
-    ChecksumMismatch,
-    DamagedProduct,
-    ExtensoError,
-    IncompleteTransfer,
-    TransferError,
-    UnknownProduct,
-)
 from extenso_nb.gateway.catalogue import Catalogue
-from extenso_nb.gateway.destinations import Destinations, Place
-from extenso_nb.gateway.sources import Content
+from extenso_nb.gateway.destinations import Destinations
+from extenso_nb.gateway.sources import limits_of
 from extenso_nb.gateway.store import Store, Turn
-from extenso_nb.models import Delivery, DeliveryMetadata, Product
-from extenso_nb.readers.verify import verify
+from extenso_nb.gateway.transfers import STORAGE, Transfers
 
 __all__ = ["STEPS_VERSION", "Deliveries"]
 
-STEPS_VERSION = "1"
+STEPS_VERSION = "2"
 """DBOS resumes a workflow only under the version that began it. Raise this when the steps below change their meaning,
 and only then: what is under way is begun anew, with all its bytes, once no process of the older version lives."""
 COLD_POLL_SECONDS = 900.0
 """How often a cold product is looked at while it warms up."""
 COLD_POLLS = 4 * 24 * 3
 """Three days of them; extenSO spoke of up to two."""
-RESUMES = 3
-"""How often a transfer is taken up again at the same source before the next one is tried."""
-PROGRESS_SECONDS = 0.25
+ASK_AGAIN = 4 * 24
+"""After so many looks the source is asked once more: a warm-up that was forgotten or swept away would never come."""
+WRONG_BYTES = 3
+"""After so many attempts in which every source gave bytes that are not the product, more of them do not help."""
+LONGEST_WAIT = 24 * 3600.0
+"""Whatever a source asks for."""
 POLL_SECONDS = 0.2
 """How often the queues are looked at."""
 RECONCILE_SECONDS = 30.0
@@ -49,15 +41,16 @@ RECONCILE_SECONDS = 30.0
 LEASE_SECONDS = 15.0
 """How long a process that stands still keeps the others from looking through them."""
 LEASE_POLL_SECONDS = 0.5
+MOST_AGAIN = 100
+"""How often a workflow that breaks off by a fault of ours is begun anew: most of an hour, while a full disk is noticed."""
+KEEP_SECONDS = 7 * 24 * 3600.0
+"""How long DBOS remembers what is over: longer than any limit on warm-ups looks back."""
+SWEEP_SECONDS = 3600.0
 MOST_AT_ONCE = 50
 """Deliveries of one source under way in one process, those that wait for a place at the source included; each is a thread.
 What waits for its next attempt, or warms up, is none."""
 
 _log = logging.getLogger(__name__)
-
-
-class _Ended(Exception):
-    """The delivery was cancelled or deleted while it was carried out."""
 
 
 class Deliveries:
@@ -92,8 +85,10 @@ class Deliveries:
         self._work = work
         self.destinations = destinations
         self.catalogue = catalogue
+        self.transfers = Transfers(store, destinations, catalogue)
         self.schedule = schedule
         self._due, self._stopped = threading.Event(), threading.Event()
+        self._swept = -SWEEP_SECONDS
         self._removing = threading.Lock()
         self._dispatcher: threading.Thread | None = None
         self._config: DBOSConfig = {
@@ -122,10 +117,13 @@ class Deliveries:
             if not self._work:
                 DBOS.listen_queues([])
             DBOS.launch()
+            _register(_queue(STORAGE), each=4)
             for name, source in self.catalogue.sources.items():
+                limits = limits_of(source)
                 # Of all processes together, for that is what the source sees.
-                _register(_queue(name), overall=getattr(source, "concurrency", 4))
+                _register(_queue(name), overall=limits.transfers)
                 _register(_waiting(name), each=MOST_AT_ONCE)
+                _register(_warming(name), each=MOST_AT_ONCE, rate=limits.warm_ups)
         self._remove_deleted()
         self._dispatcher = threading.Thread(target=self._dispatch, name="extenso-dispatch", daemon=True)
         self._dispatcher.start()
@@ -134,6 +132,7 @@ class Deliveries:
         """End without waiting for transfers; the next process takes them up."""
         global _current  # noqa: PLW0603
         self._stopped.set()
+        self.transfers.stopped.set()
         self.begin()
         if self._dispatcher is not None:
             # Not for ever: it may wait for a database that is away.
@@ -154,6 +153,7 @@ class Deliveries:
                 if self._leads():
                     self._reconcile()
                     self._remove_deleted()
+                    self._sweep()
                     self.store.release("dispatch", self.executor_id)
                 else:
                     pause = LEASE_POLL_SECONDS
@@ -184,10 +184,31 @@ class Deliveries:
             elif state not in _LIVING:
                 self._begin_anew(turn, state)
 
+    def _sweep(self) -> None:
+        """Forget workflows that are long over: a year of deliveries is a slow database otherwise."""
+        if time.monotonic() < self._swept + SWEEP_SECONDS:
+            return
+        before = (datetime.now(UTC) - timedelta(seconds=KEEP_SECONDS)).isoformat()
+        while not self._stopped.is_set():
+            over = DBOS.list_workflows(
+                status=["SUCCESS", "ERROR", "CANCELLED"],
+                completed_before=before,
+                limit=500,
+                load_input=False,
+                load_output=False,
+            )
+            if not over:
+                break
+            DBOS.delete_workflows([flow.workflow_id for flow in over])
+        self._swept = time.monotonic()
+
     def _begin_anew(self, turn: Turn, state: str) -> None:
         """A workflow that broke off by a fault of ours must not keep its delivery open for ever."""
         # Under a new name, and only while the delivery stands where it was seen to stand: its workflow may have moved it
         # on, and ended, between the two looks, and another process may have been quicker.
+        if turn.again >= MOST_AGAIN:
+            self.fail(turn.delivery_id, f"the gateway failed at it {turn.again} times; its log says why")
+            return
         fresh = self.store.again(turn)
         if fresh is not None:
             if state == _STRANDED:
@@ -212,13 +233,16 @@ class Deliveries:
 
     def submit(self, turn: Turn) -> None:
         """Begin the workflow of a delivery; nothing happens when it has one."""
-        _enqueue(*turn, queue=self.waiting_queue(turn.delivery_id))
+        _enqueue(*turn, queue=self.queue_of(turn))
 
-    def waiting_queue(self, delivery_id: str) -> str:
-        """Where a delivery waits for its turn: with those of its source, so that a slow source holds up no other."""
-        source = self.store.work(delivery_id)[1].source
-        known = source if source in self.catalogue.sources else next(iter(self.catalogue.sources))
-        return _waiting(str(known))
+    def queue_of(self, turn: Turn) -> str:
+        """Where a turn waits: with those of its source, so that a slow source holds up no other.
+
+        A turn that will ask for a warm-up waits where the source's limit on those is kept.
+        """
+        source = self.store.work(turn.delivery_id)[1].source
+        known = str(source if source in self.catalogue.sources else next(iter(self.catalogue.sources)))
+        return _warming(known) if _asks(turn.polls) else _waiting(known)
 
     def _remove_deleted(self) -> None:
         for account, order_id in self.store.to_remove():
@@ -231,146 +255,59 @@ class Deliveries:
             self.store.removed(order_id)
 
     # --- what the steps do -------------------------------------------------------------------------------------------
-    def locate(self, delivery_id: str) -> dict[str, Any]:
-        """Which sources hold the product, the warm ones first; or why that cannot be said."""
+    def locate(self, delivery_id: str, attempt: int, polls: int) -> dict[str, Any]:
+        """Which sources have the product online, and which have it cold; or why that cannot be said."""
         _, delivery = self.store.work(delivery_id)
         if delivery.ended:
             return {"ended": True}
-        try:
-            product = self.catalogue.find([delivery.product_id]).get(delivery.product_id)
-        except Exception as error:  # noqa: BLE001 - a source may raise anything; the delivery must come to an end
-            return {"sources": [], "cold": None, "reason": self._noted(delivery_id, error)}
-        if product is None:
-            return {"sources": [], "cold": None, "reason": f"No source holds {delivery.product_id} any more."}
-        if product.online:
-            return {"sources": list(product.sources), "cold": None, "reason": ""}
-        return {"sources": [], "cold": product.sources[0], "reason": ""}
+        held, failed = self.catalogue.holders(delivery.product_id)
+        if polls and self.schedule.wait(attempt, chance=0.5) is None:
+            # The attempts at all others are used up; what is left is the one that was asked to warm it up.
+            held = {name: product for name, product in held.items() if name == delivery.source}
+        online = [name for name, product in held.items() if product.online]
+        cold = [name for name, product in held.items() if not product.online]
+        failures = [self.transfers.failure(delivery_id, error, name) for name, error in failed.items()]
+        if not held and not failures:
+            failures.append({"reason": f"No source holds {delivery.product_id} any more.", "wrong": True})
+        if self.store.delivered_before(delivery_id) is not None:
+            online.insert(0, STORAGE)
+        return {"sources": online, "cold": cold, "failures": failures}
 
-    def warm_up(self, delivery_id: str, source: str, attempt: int, polls: int) -> str | None:
-        """Ask a source to bring a cold product back, the first time; None, or why it cannot be asked."""
+    def await_warm_up(self, delivery_id: str, cold: list[str], attempt: int) -> str:
+        """Put a cold product in the line for a warm-up at one of the sources that hold it; that source."""
+        source = cold[(attempt - 1) % len(cold)]
+        event = "cold; it waits for its turn to be warmed up"
+        turn = {"attempt": attempt, "polls": 1}
+        self.store.advance(delivery_id, "warming", event=event, source=source, next_attempt_at=None, **turn)
+        return source
+
+    def warm_up(self, delivery_id: str, cold: list[str], attempt: int, polls: int) -> dict[str, Any] | None:
+        """Ask for a cold product where it is time to, and note when to look again; or why it cannot be asked for."""
         _, delivery = self.store.work(delivery_id)
-        first = polls == 0
-        if first:
+        source = str(delivery.source if delivery.source in cold else cold[0])
+        event = None
+        if _asks(polls):
             try:
                 self.catalogue.sources[source].warm_up(delivery.product_id)
-            except Exception as error:  # noqa: BLE001 - as in `locate`
-                return self._noted(delivery_id, error, source)
-        event = "cold: warm-up asked for" if first else None
+            except Exception as error:  # noqa: BLE001 - a source may raise anything; the delivery must come to an end
+                return self.transfers.failure(delivery_id, error, source)
+            event = "warm-up asked for"
         later = _in(COLD_POLL_SECONDS)
         turn = {"attempt": attempt, "polls": polls + 1}
         self.store.advance(delivery_id, "warming", event=event, source=source, next_attempt_at=later, **turn)
         return None
 
-    def transfer(self, delivery_id: str, source: str) -> dict[str, Any]:
-        """Bring the bytes from one source into the storage; what was stored, or why it was not."""
-        account, delivery = self.store.work(delivery_id)
-        begun = self.store.advance(
-            delivery_id, "transferring", event="transfer begins", source=source, transferred=0, next_attempt_at=None
-        )
-        if not begun:
-            self._clear(account, delivery)
-            return {"ended": True}
-        try:
-            return self._stored(account, delivery, source)
-        except _Ended:
-            return {"ended": True}
-        except Exception as error:  # noqa: BLE001 - as in `locate`
-            return {"reason": f"{source}: {self._noted(delivery_id, error, source)}"}
-
-    def _noted(self, delivery_id: str, error: Exception, source: str | None = None) -> str:
-        """The reason of a failure, now in the trail as well."""
-        if not isinstance(error, ExtensoError):
-            _log.error("delivery %s from %s failed", delivery_id, source, exc_info=error)
-        reason = _reason(error)
-        self.store.note(delivery_id, reason, source=source)
-        return reason
-
-    def _clear(self, account: str, delivery: Delivery) -> None:
-        """Remove what a delivery that came to nothing left behind."""
-        if self.store.work(delivery.id)[1].status == "delivered":
-            return
-        try:
-            place = self.destinations.of(account, delivery.order_id)
-        except BucketRefused:
-            return  # the keys went with the end of the order; a bucket shows no half-written objects
-        place.storage.delete_below(f"{place.prefix}/{delivery.product_id}")
-
-    def _stored(self, account: str, delivery: Delivery, source: str) -> dict[str, Any]:
-        adapter = self.catalogue.sources[source]
-        product = adapter.find((delivery.product_id,)).get(delivery.product_id)
-        if product is None:
-            raise UnknownProduct(f"{delivery.product_id} is not here any more.", products=[delivery.product_id])
-        place = self.destinations.of(account, delivery.order_id)
-        content = adapter.open(delivery.product_id)
-        key = f"{place.prefix}/{delivery.product_id}/{content.name}"
-        stream = _Stream(self.store, delivery.id, source, content)
-        # What a killed process left half-written must not stay beside the product.
-        place.storage.sweep(key)
-        place.storage.put(key, stream.blocks())
-        try:
-            if not self.store.advance(
-                delivery.id, "verifying", event="all bytes arrived", source=source, transferred=stream.count
-            ):
-                raise _Ended
-            if place.free or not stream.compared:
-                with place.storage.open(key) as file:
-                    verify(file, content.name)
-        except BaseException:
-            # Whatever it was: what is not known to be right must not lie under the product's name. Unless it is known
-            # by now: a process that stood still meets what another one has delivered in the meantime.
-            if self.store.work(delivery.id)[1].status != "delivered":
-                place.storage.delete(key)
-            raise
-        # The description travels along: the source may be down by the time the delivery is settled.
-        described = product.model_copy(update={"size": stream.count, "size_estimated": False, "links": {}})
-        return {
-            "key": key,
-            "size": stream.count,
-            "checksums": stream.checksums(),
-            "source": source,
-            "product": described.to_wire(),
-        }
-
-    def settle(self, delivery_id: str, stored: dict[str, Any]) -> str | None:
-        """Write metadata.json and say delivered; None, or why the object is not or cannot be kept.
-
-        The object is taken away when the delivery has ended meanwhile.
-        """
-        account, delivery = self.store.work(delivery_id)
-        if delivery.status == "delivered":
+    def wait(self, attempt: int, failures: list[dict[str, Any]]) -> float | None:
+        """Seconds until the next attempt, or None when there is none."""
+        if attempt >= WRONG_BYTES and failures and all(failure.get("wrong") for failure in failures):
             return None
-        metadata = _metadata(delivery, stored)
-        if not delivery.ended:
-            try:
-                self._write(self.destinations.of(account, delivery.order_id), metadata)
-            except Exception as error:  # noqa: BLE001 - as in `locate`
-                reason = self._noted(delivery_id, error, stored["source"])
-                self._clear(account, delivery)
-                return reason
-        settled = self.store.advance(
-            delivery_id,
-            "delivered",
-            event="verified and delivered",
-            source=stored["source"],
-            key=stored["key"],
-            size=stored["size"],
-            transferred=stored["size"],
-            checksums=stored["checksums"],
-            metadata=metadata.model_copy(update={"trail": ()}).to_wire(),
-            error=None,
-        )
-        if not settled:
-            self._clear(account, delivery)
-        return None
+        asked = [failure.get("retry_after") for failure in failures]
+        # Only when all of them ask for patience: one that does not may be well in five seconds.
+        patience = min((float(one) for one in asked if one is not None), default=None) if None not in asked else None
+        seconds = self.schedule.wait(attempt, retry_after=patience)
+        return None if seconds is None else min(seconds, LONGEST_WAIT)
 
-    @staticmethod
-    def _write(place: Place, metadata: DeliveryMetadata) -> None:
-        if place.storage.size(metadata.key) != metadata.size:
-            raise IncompleteTransfer(f"{metadata.key} has not the {metadata.size:,} bytes that were stored.")
-        beside = metadata.key.rpartition("/")[0] + "/metadata.json"
-        place.storage.put_bytes(beside, metadata.model_dump_json(by_alias=True, exclude_none=True).encode())
-
-    def postpone(self, delivery_id: str, seconds: float, reason: str, attempt: int, polls: int) -> None:
+    def postpone(self, delivery_id: str, seconds: float, reason: str, attempt: int) -> None:
         """Note that the next attempt comes later."""
         self.store.advance(
             delivery_id,
@@ -380,7 +317,7 @@ class Deliveries:
             transferred=0,
             error=reason,
             attempt=attempt + 1,
-            polls=polls,
+            polls=0,
         )
 
     def fail(self, delivery_id: str, reason: str) -> None:
@@ -388,99 +325,12 @@ class Deliveries:
         self.store.advance(
             delivery_id, "failed", event=f"given up: {reason}", error=reason, next_attempt_at=None, transferred=0
         )
-        self._clear(*self.store.work(delivery_id))
+        self.transfers.clear(delivery_id)
 
 
-class _Stream:
-    """The bytes of one transfer: counted, hashed, resumed at the same source, checked before the last one is passed on."""
-
-    def __init__(self, store: Store, delivery_id: str, source: str, content: Content) -> None:
-        self._store = store
-        self._delivery_id = delivery_id
-        self._source = source
-        self._content = content
-        self._hashes = {name: hashlib.new(name.replace("-", "_")) for name in self._algorithms()}
-        self._reported = 0.0
-        self.count = 0
-
-    def _algorithms(self) -> list[str]:
-        given = [name for name in self._content.checksums if name.replace("-", "_") in hashlib.algorithms_available]
-        return list(dict.fromkeys(["sha256", *given]))
-
-    @property
-    def compared(self) -> bool:
-        """Whether the source gave a checksum with which the bytes were compared."""
-        return bool(self._content.checksums.keys() & self._hashes.keys())
-
-    def checksums(self) -> dict[str, str]:
-        """Hex digests of what went through."""
-        return {name: digest.hexdigest() for name, digest in self._hashes.items()}
-
-    def blocks(self) -> Iterator[bytes]:
-        """All blocks. Raises before the last one is taken when anything is wrong, so that nothing is stored."""
-        resumes = 0
-        while True:
-            try:
-                for block in self._content.read(self.count):
-                    self._take(block)
-                    yield block
-                self._check_size()
-            except TransferError as error:
-                resumes += 1
-                if resumes > RESUMES or isinstance(error, (ChecksumMismatch, DamagedProduct)) or self._too_long():
-                    raise
-                note = f"{error.message} Taken up again at byte {self.count:,}."
-                self._store.note(self._delivery_id, note, source=self._source, count=self.count)
-                continue
-            break
-        self._check_checksums()
-        if not self._store.progress(self._delivery_id, self.count):
-            raise _Ended
-
-    def _take(self, block: bytes) -> None:
-        for digest in self._hashes.values():
-            digest.update(block)
-        self.count += len(block)
-        now = time.monotonic()
-        if now - self._reported >= PROGRESS_SECONDS:
-            self._reported = now
-            if not self._store.progress(self._delivery_id, self.count):
-                raise _Ended
-
-    def _too_long(self) -> bool:
-        return self._content.size is not None and self.count > self._content.size
-
-    def _check_size(self) -> None:
-        if self._content.size is not None and self.count != self._content.size:
-            raise IncompleteTransfer(
-                f"{self._content.name}: {self.count:,} bytes came, {self._content.size:,} were announced."
-            )
-
-    def _check_checksums(self) -> None:
-        for name, digest in self._hashes.items():
-            announced = self._content.checksums.get(name)
-            if announced is not None and announced.lower() != digest.hexdigest():
-                raise ChecksumMismatch(
-                    f"{self._content.name}: {name} is {digest.hexdigest()}, {announced.lower()} was announced."
-                )
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, as text that can be stored: the names of files may hold bytes that are none."""
-    text = error.message if isinstance(error, ExtensoError) else f"{type(error).__name__}: {error}"
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _metadata(delivery: Delivery, stored: dict[str, Any]) -> DeliveryMetadata:
-    return DeliveryMetadata(
-        product=Product.from_wire(stored["product"]),
-        key=stored["key"],
-        size=stored["size"],
-        checksums=stored["checksums"],
-        source=stored["source"],
-        delivered_at=datetime.now(UTC),
-        trail=delivery.trail,
-    )
+def _asks(polls: int) -> bool:
+    """Whether the turn after so many looks at a cold product asks its source to warm it up."""
+    return polls % ASK_AGAIN == 1
 
 
 def _in(seconds: float) -> datetime:
@@ -519,12 +369,19 @@ def _waiting(source: str) -> str:
     return f"waiting-{source}"
 
 
-def _register(queue: str, *, each: int | None = None, overall: int | None = None) -> None:
-    """A queue with its limits: workflows at once in each process, and in all of them."""
+def _warming(source: str) -> str:
+    return f"warming-{source}"
+
+
+def _register(
+    queue: str, *, each: int | None = None, overall: int | None = None, rate: tuple[int, float] | None = None
+) -> None:
+    """A queue with its limits: workflows at once in each process, and in all of them; begun in so many seconds."""
     DBOS.register_queue(
         queue,
         worker_concurrency=each,
         global_concurrency=overall,
+        limiter=None if rate is None else {"limit": rate[0], "period": rate[1]},
         polling_interval_sec=POLL_SECONDS,
         on_conflict="always_update",
     )
@@ -542,28 +399,33 @@ def _deliveries() -> Deliveries:
 
 
 @DBOS.step(name="locate")
-def _locate(delivery_id: str) -> dict[str, Any]:
-    return _deliveries().locate(delivery_id)
+def _locate(delivery_id: str, attempt: int, polls: int) -> dict[str, Any]:
+    return _deliveries().locate(delivery_id, attempt, polls)
+
+
+@DBOS.step(name="await-warm-up")
+def _await_warm_up(delivery_id: str, cold: list[str], attempt: int) -> str:
+    return _deliveries().await_warm_up(delivery_id, cold, attempt)
 
 
 @DBOS.step(name="warm-up")
-def _warm_up(delivery_id: str, source: str, attempt: int, polls: int) -> str | None:
-    return _deliveries().warm_up(delivery_id, source, attempt, polls)
+def _warm_up(delivery_id: str, cold: list[str], attempt: int, polls: int) -> dict[str, Any] | None:
+    return _deliveries().warm_up(delivery_id, cold, attempt, polls)
 
 
 @DBOS.step(name="transfer")
 def _transfer_step(delivery_id: str, source: str) -> dict[str, Any]:
-    return _deliveries().transfer(delivery_id, source)
+    return _deliveries().transfers.bring(delivery_id, source)
 
 
 @DBOS.step(name="settle")
-def _settle(delivery_id: str, stored: dict[str, Any]) -> str | None:
-    return _deliveries().settle(delivery_id, stored)
+def _settle(delivery_id: str, stored: dict[str, Any]) -> dict[str, Any] | None:
+    return _deliveries().transfers.settle(delivery_id, stored)
 
 
 @DBOS.step(name="postpone")
-def _postpone(delivery_id: str, seconds: float, reason: str, attempt: int, polls: int) -> None:
-    _deliveries().postpone(delivery_id, seconds, reason, attempt, polls)
+def _postpone(delivery_id: str, seconds: float, reason: str, attempt: int) -> None:
+    _deliveries().postpone(delivery_id, seconds, reason, attempt)
 
 
 @DBOS.step(name="fail")
@@ -572,9 +434,9 @@ def _fail(delivery_id: str, reason: str) -> None:
 
 
 @DBOS.step(name="wait")
-def _wait(attempt: int) -> float | None:
+def _wait(attempt: int, failures: list[dict[str, Any]]) -> float | None:
     # A step, for its chance must be drawn once: a workflow that is taken up again has to go the same way.
-    return _deliveries().schedule.wait(attempt)
+    return _deliveries().wait(attempt, failures)
 
 
 @DBOS.workflow(name="transfer", max_recovery_attempts=_NO_END)
@@ -586,36 +448,58 @@ def _transfer(delivery_id: str, source: str) -> dict[str, Any]:
 @DBOS.workflow(name="deliver", max_recovery_attempts=_NO_END)
 def _deliver(delivery_id: str, attempt: int, polls: int) -> None:
     """One attempt. What has to wait is another workflow, delayed: hours of waiting take neither thread nor place."""
-    place = _locate(delivery_id)
+    place = _locate(delivery_id, attempt, polls)
     if place.get("ended"):
         return
-    reason = place["reason"]
-    if place["cold"] and polls < COLD_POLLS:
-        refused = _warm_up(delivery_id, place["cold"], attempt, polls)
-        if refused is None:
-            _later(delivery_id, COLD_POLL_SECONDS, attempt, polls + 1)
-            return
-        reason = refused
-    elif place["cold"]:
-        reason = "it stayed cold for three days"
+    cold, tried = list(place["cold"]), []
     for source in place["sources"]:
-        handle = DBOS.enqueue_workflow(_queue(source), _transfer, delivery_id, source)
-        stored = handle.get_result(polling_interval_sec=POLL_SECONDS)
-        if stored.get("ended"):
+        failure = _brought(delivery_id, source)
+        if failure is None:
             return
-        reason = _settle(delivery_id, stored) if "key" in stored else stored["reason"]
-        if reason is None:
+        if failure["cold"]:
+            cold.append(source)  # it said online, and is not
+        elif source != STORAGE:  # deleted meanwhile: then it is as if it had never been there
+            tried.append(failure)
+    failures = [*place["failures"], *tried]
+    seconds = _wait(attempt, failures)
+    # Those that have it online come first, but when they cannot give it, one that must warm it up is the last hope.
+    if cold and polls < COLD_POLLS and (not tried or seconds is None):
+        refused = _warmed(delivery_id, cold, attempt, polls)
+        if refused is None:
             return
-    seconds = _wait(attempt)
-    if seconds is None:
+        failures.append(refused)
+        seconds = _wait(attempt, failures)
+    reason = failures[-1]["reason"] if failures else "it stayed cold for three days"
+    if seconds is None or not failures:
         _fail(delivery_id, reason)
         return
-    _postpone(delivery_id, seconds, reason, attempt, polls)
-    _later(delivery_id, seconds, attempt + 1, polls)
+    _postpone(delivery_id, seconds, reason, attempt)
+    _later(Turn(delivery_id, attempt + 1, 0), seconds)
 
 
-def _later(delivery_id: str, seconds: float, attempt: int, polls: int) -> None:
-    _enqueue(delivery_id, attempt, polls, queue=_deliveries().waiting_queue(delivery_id), seconds=seconds)
+def _brought(delivery_id: str, source: str) -> dict[str, Any] | None:
+    """None when the product was delivered, or the delivery has ended; else the failure."""
+    handle = DBOS.enqueue_workflow(_queue(source), _transfer, delivery_id, source)
+    stored: dict[str, Any] = handle.get_result(polling_interval_sec=POLL_SECONDS)
+    if stored.get("ended"):
+        return None
+    return _settle(delivery_id, stored) if "key" in stored else stored
+
+
+def _warmed(delivery_id: str, cold: list[str], attempt: int, polls: int) -> dict[str, Any] | None:
+    """None when the product waits for its warm-up, or warms up; else why it does not."""
+    if polls == 0:
+        _await_warm_up(delivery_id, cold, attempt)
+        _later(Turn(delivery_id, attempt, 1))
+        return None
+    refused = _warm_up(delivery_id, cold, attempt, polls)
+    if refused is None:
+        _later(Turn(delivery_id, attempt, polls + 1), COLD_POLL_SECONDS)
+    return refused
+
+
+def _later(turn: Turn, seconds: float | None = None) -> None:
+    _enqueue(*turn, queue=_deliveries().queue_of(turn), seconds=seconds)
 
 
 def _enqueue(

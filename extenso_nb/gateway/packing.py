@@ -12,6 +12,7 @@ For a zip the CRCs come from its directory, and are proved while inflating.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import threading
@@ -32,26 +33,28 @@ from extenso_nb.errors import (
     SourceUnavailable,
     UnsupportedProduct,
 )
+from extenso_nb.gateway import ziprecords
 from extenso_nb.readers.container import Container, open_container
+from extenso_nb.readers.entries import open_below, open_regular
 
 __all__ = ["Packed", "pack"]
 
 BLOCK = 1 << 20
 """Bytes read at a time."""
-ZIP64 = 0xFFFFFFFF
-"""Sizes and offsets from here on go into the ZIP64 fields."""
-MANY = 0xFFFF
-"""From this number of members on the ZIP64 end record is needed."""
 
-_LOCAL = struct.Struct("<IHHHHHIIIHH")
-_CENTRAL = struct.Struct("<IHHHHHHIIIHHHHHII")
-_END64 = struct.Struct("<IQHHIIQQQQ")
-_END64_LOCATOR = struct.Struct("<IIQI")
-_END = struct.Struct("<IHHHHIIH")
-_DESCRIBED_AFTER, _UTF8 = 0x0008, 0x0800
-_MADE_BY_UNIX = 3 << 8 | 45
-_FILE_MODE = 0o100644 << 16
-DosTime = tuple[int, int]
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file below a product's folder. It is opened without following links: one could lead out of the product."""
+
+    root: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.root}/{self.name}"
+
+    def open(self) -> BinaryIO:
+        return open_below(self.root, self.name)
 
 
 # --- what goes in ----------------------------------------------------------------------------------------------------
@@ -61,11 +64,12 @@ class _Member:
 
     name: str
     size: int
-    time: DosTime
+    time: ziprecords.DosTime
     crc: int | None
     """None: only known after reading."""
-    source: Path | zipfile.ZipInfo
-    mtime_ns: int = 0
+    source: _File | zipfile.ZipInfo
+    status: os.stat_result | None = None
+    """Of a file, when it was packed."""
 
     @property
     def raw_name(self) -> bytes:
@@ -73,11 +77,11 @@ class _Member:
 
     @property
     def is_large(self) -> bool:
-        return self.size >= ZIP64
+        return self.size >= ziprecords.ZIP64
 
     @property
     def flags(self) -> int:
-        return (0 if self.name.isascii() else _UTF8) | (_DESCRIBED_AFTER if self.crc is None else 0)
+        return (0 if self.name.isascii() else ziprecords.UTF8) | (ziprecords.DESCRIBED_AFTER if self.crc is None else 0)
 
     @property
     def trailer_size(self) -> int:
@@ -86,106 +90,54 @@ class _Member:
         return 24 if self.is_large else 16
 
     def header(self) -> bytes:
-        extra = struct.pack("<HHQQ", 1, 16, self.size, self.size) if self.is_large else b""
-        size = 0xFFFFFFFF if self.is_large else self.size
-        fixed = _LOCAL.pack(
-            0x04034B50,
-            45 if self.is_large else 20,
-            self.flags,
-            0,
-            self.time[1],
-            self.time[0],
-            self.crc or 0,
-            size,
-            size,
-            len(self.raw_name),
-            len(extra),
+        return ziprecords.local_header(
+            self.raw_name, flags=self.flags, time=self.time, crc=self.crc or 0, size=self.size
         )
-        return fixed + self.raw_name + extra
 
     def trailer(self, crc: int) -> bytes:
-        if self.crc is not None:
-            return b""
-        return struct.pack("<IIQQ" if self.is_large else "<IIII", 0x08074B50, crc, self.size, self.size)
+        return b"" if self.crc is not None else ziprecords.descriptor(crc, self.size, wide=self.is_large)
 
     def entry(self, crc: int, offset: int) -> bytes:
         """The member's record in the central directory."""
-        wide = [self.size] * 2 if self.is_large else []
-        wide += [offset] if offset >= ZIP64 else []
-        extra = struct.pack(f"<HH{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
-        size = 0xFFFFFFFF if self.is_large else self.size
-        fixed = _CENTRAL.pack(
-            0x02014B50,
-            _MADE_BY_UNIX,
-            45 if wide else 20,
-            self.flags,
-            0,
-            self.time[1],
-            self.time[0],
-            crc,
-            size,
-            size,
-            len(self.raw_name),
-            len(extra),
-            0,
-            0,
-            0,
-            _FILE_MODE,
-            0xFFFFFFFF if offset >= ZIP64 else offset,
-        )
-        return fixed + self.raw_name + extra
+        return ziprecords.entry(self.raw_name, flags=self.flags, time=self.time, crc=crc, size=self.size, offset=offset)
 
 
-def _dos_time(moment: tuple[int, ...]) -> DosTime:
+def _dos_time(moment: tuple[int, ...]) -> ziprecords.DosTime:
     year, month, day, hour, minute, second = moment[:6]
     if not 1980 <= year <= 2107:
         return (0x21, 0) if year < 1980 else (0xFF9F, 0xBF7D)
     return (year - 1980) << 9 | month << 5 | day, hour << 11 | minute << 5 | second // 2
 
 
-def _end(count: int, size: int, offset: int) -> bytes:
-    """The records after the central directory, which begins at `offset`."""
-    wide = b""
-    if count >= MANY or size >= ZIP64 or offset >= ZIP64:
-        wide = _END64.pack(0x06064B50, 44, _MADE_BY_UNIX, 45, 0, 0, count, count, size, offset)
-        wide += _END64_LOCATOR.pack(0x07064B50, 0, offset + size, 1)
-    few = min(count, 0xFFFF) if count < MANY else 0xFFFF
-    narrow = [0xFFFFFFFF if value >= ZIP64 else value for value in (size, offset)]
-    return wide + _END.pack(0x06054B50, 0, 0, few, few, *narrow, 0)
-
-
 # --- its members -----------------------------------------------------------------------------------------------------
 def _folder_members(container: Container, root: str) -> list[_Member]:
-    return [_folder_member(Path(container.path, name), f"{root}/{name}") for name in container.names()]
+    return [
+        _folder_member(_File(container.path, container.raw_name(name)), f"{root}/{name}") for name in container.names()
+    ]
 
 
-def _folder_member(path: Path, name: str) -> _Member:
+def _folder_member(file: _File, name: str) -> _Member:
     try:
         name.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UnsupportedProduct(f"The name of {str(path)!r} is not UTF-8.", hint="Rename the file.") from error
-    status = path.stat()
+        raise UnsupportedProduct(f"The name of {str(file)!r} is not UTF-8.", hint="Rename the file.") from error
+    with file.open() as opened:
+        status = os.fstat(opened.fileno())
     moment = _dos_time(time.gmtime(status.st_mtime)[:6])
-    return _Member(name, status.st_size, moment, None if status.st_size else 0, path, status.st_mtime_ns)
+    return _Member(name, status.st_size, moment, None if status.st_size else 0, file, status)
 
 
 def _zip_members(container: Container, infos: list[zipfile.ZipInfo], root: str) -> list[_Member]:
     by_name = {info.filename: info for info in infos}
-    old = _root_of(container, by_name)
-    found = ((name, by_name[old + name]) for name in container.names())
-    return [
-        _Member(f"{root}/{name}", info.file_size, _dos_time(info.date_time), info.CRC, info) for name, info in found
+    found = ((name, by_name.get(container.raw_name(name))) for name in container.names())
+    members = [
+        _Member(f"{root}/{name}", info.file_size, _dos_time(info.date_time), info.CRC, info)
+        for name, info in found
+        if info is not None
     ]
-
-
-def _root_of(container: Container, by_name: dict[str, zipfile.ZipInfo]) -> str:
-    """The folder of the zip that the container found to be the product, with its slash; empty at the top."""
-    names = container.names()
-    for raw in by_name:
-        old = raw.removesuffix(names[0])
-        if raw.endswith(names[0]) and all(old + name in by_name for name in names):
-            return old
-    raise ChecksumMismatch(f"{container.uri} changed while it was being looked at.")
+    if len(members) < len(container.names()):
+        raise ChecksumMismatch(f"{container.uri} changed while it was being looked at.")
+    return members
 
 
 # --- the delivery ----------------------------------------------------------------------------------------------------
@@ -255,14 +207,16 @@ def pack(src: str | os.PathLike[str], product_id: str) -> Packed:
 
 def _laid_out(path: Path, identity: products.ProductId) -> Packed:
     name, root = identity.archive_name, f"{identity.id}{identity.extension}"
-    container, status = open_container(path), path.stat()
+    container = open_container(path)
     if (identity.extension == ".nc") != (container.kind == "file"):
         raise UnsupportedProduct(f"{path} is not the {identity.extension} that {name} is.", hint="Rename or remove it.")
-    if container.kind == "file":
-        return _ready(path, status, name, status.st_size)
     if container.kind == "folder":
         return _packed(path, None, _folder_members(container, root), name)
-    with zipfile.ZipFile(path) as archive:
+    with open_regular(path, follow=False) as file:
+        status = os.fstat(file.fileno())
+    if container.kind == "file":
+        return _ready(path, status, name, status.st_size)
+    with _unchanged(path, status) as file, zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
     if all(info.compress_type == zipfile.ZIP_STORED for info in infos):
         return _ready(path, status, name, sum(info.file_size for info in infos))
@@ -271,10 +225,10 @@ def _laid_out(path: Path, identity: products.ProductId) -> Packed:
 
 def _ready(path: Path, status: os.stat_result, name: str, payload: int) -> Packed:
     def read(offset: int) -> Iterator[bytes]:
-        with _unchanged(path, status.st_size, status.st_mtime_ns) as file:
+        with _unchanged(path, status) as file:
             file.seek(offset)
             yield from _exactly(file, status.st_size - offset, path)
-            _verify(path, os.fstat(file.fileno()), status.st_size, status.st_mtime_ns)
+            _verify(path, os.fstat(file.fileno()), status)
 
     return Packed(name, status.st_size, payload, True, read)
 
@@ -301,7 +255,7 @@ class _Stream:
         self.directory_start = end
         # The lengths of the records do not depend on the CRCs.
         records = sum(len(member.entry(0, start)) for member, start in zip(members, self.starts, strict=True))
-        self.size = end + records + len(_end(len(members), records, end))
+        self.size = end + records + len(ziprecords.end_records(len(members), records, end))
 
     def read(self, offset: int) -> Iterator[bytes]:
         """The bytes from `offset` on."""
@@ -314,7 +268,7 @@ class _Stream:
             self._check_archive()
 
     def _archive(self) -> _Opened:
-        return _Opened(self.path if self.status is not None else None)
+        return _Opened(self.path, self.status)
 
     def _check_archive(self) -> None:
         if self.status is not None:
@@ -322,7 +276,7 @@ class _Stream:
                 now = self.path.stat()
             except OSError as error:
                 raise _gone(self.path, error) from error
-            _verify(self.path, now, self.status.st_size, self.status.st_mtime_ns)
+            _verify(self.path, now, self.status)
 
     def _member(self, index: int, skip: int, archive: _Opened) -> Iterator[bytes]:
         """Header, data and descriptor of a member, without the first `skip` bytes."""
@@ -341,14 +295,14 @@ class _Stream:
         """The data of a member from `skip` on, its CRC proved or noted."""
         member = self.members[index]
         with self._open(member, archive) as file:
-            known = self._crcs.get(index) if isinstance(member.source, Path) else None
+            known = self._crcs.get(index) if member.status is not None else None
             if skip and known is not None:  # noted before: no need to read the head again
                 file.seek(skip)
                 yield from _exactly(file, member.size - skip, member.name)
             else:
                 yield from self._proved(index, file, skip)
-            if isinstance(member.source, Path):
-                _verify(member.source, os.fstat(file.fileno()), member.size, member.mtime_ns)
+            if member.status is not None:
+                _verify(str(member.source), os.fstat(file.fileno()), member.status)
 
     def _proved(self, index: int, file: IO[bytes], skip: int) -> Iterator[bytes]:
         """The data from `skip` on, read from the start so that the CRC of the whole is known at its end."""
@@ -361,13 +315,13 @@ class _Stream:
         with self._lock:
             known = self._crcs.setdefault(index, crc)
         if known != crc:
-            if isinstance(member.source, Path):
+            if member.status is not None:
                 raise ChecksumMismatch(f"{member.source} changed while it was read: other bytes than before.")
             raise self._damaged(member, "does not have the CRC that the zip promises")
 
     def _blocks(self, member: _Member, file: IO[bytes]) -> Iterator[bytes]:
-        if isinstance(member.source, Path):
-            yield from _exactly(file, member.size, member.source)
+        if member.status is not None:
+            yield from _exactly(file, member.size, str(member.source))
             return
         left = member.size
         try:
@@ -389,10 +343,10 @@ class _Stream:
 
     def _open(self, member: _Member, archive: _Opened) -> IO[bytes]:
         self._check_archive()
-        if isinstance(member.source, Path):
-            return _unchanged(member.source, member.size, member.mtime_ns)
-        assert isinstance(member.source, zipfile.ZipInfo)
-        return archive.open(member.source)
+        if isinstance(member.source, zipfile.ZipInfo):
+            return archive.open(member.source)
+        assert member.status is not None
+        return _unchanged(member.source, member.status)
 
     def _crc(self, index: int, archive: _Opened) -> int:
         if index not in self._crcs:
@@ -406,14 +360,15 @@ class _Stream:
             for index, (member, start) in enumerate(zip(self.members, self.starts, strict=True))
         ]
         body = b"".join(records)
-        return body + _end(len(records), len(body), self.directory_start)
+        return body + ziprecords.end_records(len(records), len(body), self.directory_start)
 
 
 class _Opened:
     """The source zip during one read, opened when the first member is asked for; nothing for a folder."""
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
+    def __init__(self, path: Path, status: os.stat_result | None) -> None:
+        self.path, self.status = path, status
+        self._file: BinaryIO | None = None
         self._zip: zipfile.ZipFile | None = None
 
     def __enter__(self) -> _Opened:
@@ -422,12 +377,15 @@ class _Opened:
     def __exit__(self, *_: object) -> None:
         if self._zip is not None:
             self._zip.close()
+        if self._file is not None:
+            self._file.close()
 
     def open(self, info: zipfile.ZipInfo) -> IO[bytes]:
-        assert self.path is not None
+        assert self.status is not None
         try:
             if self._zip is None:
-                self._zip = zipfile.ZipFile(self.path)
+                self._file = _unchanged(self.path, self.status)
+                self._zip = zipfile.ZipFile(self._file)
             return self._zip.open(info)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError) as error:
             raise DamagedProduct(f"{info.filename} in {self.path} cannot be opened: {error}") from error
@@ -436,29 +394,37 @@ class _Opened:
 
 
 # --- files that must not change --------------------------------------------------------------------------------------
-def _gone(path: Path, error: OSError) -> ChecksumMismatch | SourceUnavailable:
+def _gone(path: Path | str, error: OSError) -> ChecksumMismatch | SourceUnavailable:
     if isinstance(error, FileNotFoundError):
         return ChecksumMismatch(f"{path} was removed while it was being delivered.")
+    if error.errno in {errno.ELOOP, errno.ENOTDIR, errno.EINVAL}:
+        return ChecksumMismatch(f"{path} became a link or something else while it was being delivered.")
     return SourceUnavailable(f"{path} cannot be read: {error.strerror}.")
 
 
-def _unchanged(path: Path, size: int, mtime_ns: int) -> BinaryIO:
+def _unchanged(where: Path | _File, status: os.stat_result) -> BinaryIO:
+    """The file, open, if it is the one of `status`; links are not followed."""
     try:
-        file = path.open("rb")
+        file = where.open() if isinstance(where, _File) else open_regular(where, follow=False)
     except OSError as error:
-        raise _gone(path, error) from error
+        raise _gone(str(where), error) from error
     try:
-        _verify(path, os.fstat(file.fileno()), size, mtime_ns)
+        _verify(str(where), os.fstat(file.fileno()), status)
     except BaseException:
         file.close()
         raise
     return file
 
 
-def _verify(path: Path, status: os.stat_result, size: int, mtime_ns: int) -> None:
-    if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
-        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(status.st_mtime))
-        raise ChecksumMismatch(f"{path} changed while it was being delivered (now {status.st_size} bytes of {since}).")
+def _same(status: os.stat_result) -> tuple[int, ...]:
+    # The inode too: size and time can be made those of any other file.
+    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
+
+
+def _verify(path: Path | str, now: os.stat_result, before: os.stat_result) -> None:
+    if _same(now) != _same(before):
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now.st_mtime))
+        raise ChecksumMismatch(f"{path} changed while it was being delivered (now {now.st_size} bytes of {since}).")
 
 
 def _exactly(file: IO[bytes], size: int, path: Path | str) -> Iterator[bytes]:

@@ -113,6 +113,7 @@ deliveries = sa.Table(
     sa.Column("next_attempt_at", sa.DateTime),
     sa.Column("attempt", sa.Integer, nullable=False, default=1),
     sa.Column("polls", sa.Integer, nullable=False, default=0),
+    sa.Column("holder", sa.String),
     sa.Column("again", sa.Integer, nullable=False, default=0, server_default="0"),
     sa.Column("error", sa.String),
 )
@@ -153,7 +154,7 @@ leases = sa.Table(
     sa.Column("until", sa.Float, nullable=False),
 )
 
-_OURS = {"again", "attempt", "metadata", "polls", "position"}
+_OURS = {"again", "attempt", "holder", "metadata", "polls", "position"}
 """Columns of a delivery that the API does not show with it."""
 _READING = {"extenso_reading": True}
 _OPEN = deliveries.c.status.not_in(sorted(DELIVERY_ENDED))
@@ -669,14 +670,74 @@ class Store:
                 _forget_keys(connection, int(delivery_id.partition("-")[0]))
             return True
 
-    def progress(self, delivery_id: str, transferred: int) -> bool:
-        """Note bytes transferred; False when the delivery has ended meanwhile: it was cancelled."""
+    def begin_transfer(self, delivery_id: str, source: str) -> str | None:
+        """Give a delivery to a transfer that begins; its token, or None when the delivery has ended.
+
+        Only the transfer that began last may write: one that a killed, paused or slow process still carries on finds
+        that it is not the holder any more.
+        """
+        holder = secrets.token_hex(8)
+        begun = self.advance(
+            delivery_id,
+            "transferring",
+            event="transfer begins",
+            source=source,
+            transferred=0,
+            next_attempt_at=None,
+            holder=holder,
+        )
+        return holder if begun else None
+
+    def progress(self, delivery_id: str, holder: str, transferred: int, status: DeliveryStatus | None = None) -> bool:
+        """Note bytes transferred; False when the delivery has ended meanwhile, or another transfer holds it."""
         with self._write() as connection:
-            this = (deliveries.c.id == delivery_id) & _OPEN
-            changed = connection.execute(
-                deliveries.update().where(this).values(transferred=transferred, updated_at=_now())
-            )
+            this = (deliveries.c.id == delivery_id) & (deliveries.c.holder == holder) & _OPEN
+            values: dict[str, Any] = {"transferred": transferred, "updated_at": _now()}
+            if status is not None:
+                values["status"] = status
+            changed = connection.execute(deliveries.update().where(this).values(**values))
+            if changed.rowcount == 1 and status is not None:
+                _note(connection, delivery_id, "all bytes arrived", None, transferred)
             return bool(changed.rowcount == 1)
+
+    def room(self, delivery_id: str) -> int | None:
+        """Bytes that a delivery may come to: what it reserved and what is free; None for a bucket of the user's."""
+        with self._read() as connection:
+            return _room(connection, delivery_id)
+
+    def deliver(self, delivery_id: str, holder: str, *, size: int, source: str, **values: Any) -> bool:
+        """Settle a delivery that arrived; False when it has ended, or another transfer holds it.
+
+        Raises QuotaExceeded when it came out larger than what it reserved and what is free.
+        """
+        with self._write() as connection:
+            _hold_order(connection, int(delivery_id.partition("-")[0]))
+            account = sa.select(orders.c.account).join(deliveries).where(deliveries.c.id == delivery_id)
+            connection.execute(sa.select(accounts.c.id).where(accounts.c.id.in_(account)).with_for_update())
+            room = _room(connection, delivery_id)
+            if room is not None and size > room:
+                raise QuotaExceeded(
+                    f"The product came to {size:,} bytes, and there is room for {room:,}.", needed=size, free=room
+                )
+            this = (deliveries.c.id == delivery_id) & (deliveries.c.holder == holder) & _OPEN
+            moment = {"updated_at": _now(), "next_attempt_at": None, "error": None}
+            row = {"status": "delivered", "size": size, "transferred": size, "source": source, **moment, **values}
+            if connection.execute(deliveries.update().where(this).values(**row)).rowcount != 1:
+                return False
+            _note(connection, delivery_id, "verified and delivered", source, size)
+            _forget_keys(connection, int(delivery_id.partition("-")[0]))
+            return True
+
+    def delivered_before(self, delivery_id: str) -> Delivery | None:
+        """The newest delivery of the same product that lies in the free storage of the same account, if there is one."""
+        with self._read() as connection:
+            this = sa.select(deliveries.c.product_id, orders.c.account).join(orders)
+            product_id, account = connection.execute(this.where(deliveries.c.id == delivery_id)).one()
+            mine = (orders.c.account == account) & orders.c.deleted_at.is_(None) & orders.c.bucket.is_(None)
+            same = mine & (deliveries.c.product_id == product_id) & (deliveries.c.status == "delivered")
+            newest = sa.select(deliveries).join(orders).where(same).order_by(deliveries.c.updated_at.desc()).limit(1)
+            row = connection.execute(newest).mappings().first()
+            return None if row is None else _deliveries(connection, [dict(row)])[0]
 
     def note(self, delivery_id: str, event: str, *, source: str | None = None, count: int | None = None) -> None:
         """Add a line to the trail of a delivery."""
@@ -877,6 +938,12 @@ def _storage(connection: sa.Connection, account: str) -> Storage:
     found = connection.execute(sa.select(*sums).select_from(deliveries.join(orders)).where(mine)).one()
     used, reserved = int(found[0] or 0), int(found[1] or 0)
     return Storage(quota=quota, used=used, reserved=reserved, free=quota - used - reserved)
+
+
+def _room(connection: sa.Connection, delivery_id: str) -> int | None:
+    this = sa.select(deliveries.c.size, orders.c.account, orders.c.bucket).join(orders)
+    row = connection.execute(this.where(deliveries.c.id == delivery_id)).one()
+    return None if row.bucket else int(row.size + max(_storage(connection, row.account).free, 0))
 
 
 def _owned(connection: sa.Connection, account: str, order_id: int) -> Any:

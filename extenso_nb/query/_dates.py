@@ -29,6 +29,8 @@ _UNITS = {
     for name in names
     for plural in ("", "S")
 } | {"DATE": "day"}
+_MAX_STEPS = 50
+"""Steps of date math after one date."""
 _CALENDAR_UNITS = ("year", "month", "day", "hour", "minute", "second")
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC, microsecond=999_000)
 
@@ -99,6 +101,8 @@ def _steps(text: str, at: int) -> tuple[tuple[int | None, str], ...]:
             raise ValueError(
                 f"not date math: {text[:40]!r}; after the date come steps such as -7DAYS, +1MONTH or /DAY, without blanks"
             )
+        if len(steps) == _MAX_STEPS:
+            raise ValueError(f"more than {_MAX_STEPS} steps of date math in {text[:40]!r}")
         steps.append((None if step[4] else int(step[1] + step[2]), unit))
         at = step.end()
     return tuple(steps)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 from extenso_nb.errors import QueryError
 from extenso_nb.query import _dates, _spatial
 from extenso_nb.query._keywords import KEYWORDS, Described, Keyword, nearest
 from extenso_nb.query._parse import checked
-from extenso_nb.query._pattern import matches_regex, matches_wildcard
+from extenso_nb.query._pattern import program, wildcard_test
 from extenso_nb.query._tree import (
     All,
     And,
@@ -31,7 +33,6 @@ from extenso_nb.query._tree import (
 
 __all__ = ["Predicate", "order", "predicate"]
 
-Predicate: TypeAlias = Callable[[Described, datetime], bool]
 P = TypeVar("P", bound=Described)
 
 # Words as the hub's index cut them: letters, digits and `_`; a dot inside (02.14) does not cut, a hyphen does.
@@ -43,10 +44,67 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(text.lower()))
 
 
-def _run_in(asked: tuple[str, ...], words: tuple[str, ...]) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A value of a text keyword: as given, in lower case, its words one after another, and all of these at once."""
+
+    given: str
+    lower: str
+    words: tuple[str, ...]
+    forms: frozenset[str]
+
+
+@lru_cache(maxsize=8192)
+def _text(given: str) -> _Text:
+    lower, words = given.lower(), _words(given)
+    return _Text(given, lower, words, frozenset((lower, *words)))
+
+
+class _Seen:
+    """A product as the clauses of one query look at it: each value is read, cut into words or made a shape once."""
+
+    __slots__ = ("_all", "_shapes", "_texts", "_values", "product")
+
+    def __init__(self, product: Described) -> None:
+        self.product = product
+        self._values: dict[str, tuple[Any, ...]] = {}
+        self._texts: dict[str, tuple[_Text, ...]] = {}
+        self._shapes: dict[str, tuple[Any, ...]] = {}
+        self._all: tuple[tuple[_Text, ...], frozenset[str]] | None = None
+
+    def values(self, keyword: Keyword) -> tuple[Any, ...]:
+        found = self._values.get(keyword.name)
+        if found is None:
+            found = self._values[keyword.name] = keyword.values(self.product)
+        return found
+
+    def texts(self, keyword: Keyword) -> tuple[_Text, ...]:
+        found = self._texts.get(keyword.name)
+        if found is None:
+            found = self._texts[keyword.name] = tuple(_text(value) for value in self.values(keyword))
+        return found
+
+    def shapes(self, keyword: Keyword) -> tuple[Any, ...]:
+        found = self._shapes.get(keyword.name)
+        if found is None:
+            found = self._shapes[keyword.name] = tuple(_spatial.footprint(value) for value in self.values(keyword))
+        return found
+
+    def everything(self) -> tuple[tuple[_Text, ...], frozenset[str]]:
+        """All texts of the product, each once, and all their forms: what a clause without a keyword looks through."""
+        if self._all is None:
+            texts = tuple({text.given: text for keyword in _WORDS for text in self.texts(keyword)}.values())
+            self._all = texts, frozenset().union(*(text.forms for text in texts))
+        return self._all
+
+
+Predicate: TypeAlias = Callable[[_Seen, datetime], bool]
+
+
+def _run_in(asked: tuple[str, ...], text: _Text) -> bool:
     """Whether the words asked for stand one after another; none at all stand nowhere."""
-    size = len(asked)
-    return size > 0 and any(words[at : at + size] == asked for at in range(len(words) - size + 1))
+    size, words = len(asked), text.words
+    return 0 < size <= len(words) and any(words[at : at + size] == asked for at in range(len(words) - size + 1))
 
 
 def _between(value: Range) -> Callable[[Any, Any, Any], bool]:
@@ -60,20 +118,26 @@ def _between(value: Range) -> Callable[[Any, Any, Any], bool]:
 
 
 # --- by kind ---------------------------------------------------------------------------------------------------------
-def _text_test(value: Value) -> Callable[[str], bool]:
+def _text_test(value: Value) -> Callable[[_Text], bool]:
     match value:
         case Term(text) | Phrase(text):
             asked = _words(text)
-            return lambda given: _run_in(asked, _words(given))
+            if len(asked) == 1:
+                (word,) = asked
+                return lambda given: word in given.words
+            return lambda given: _run_in(asked, given)
         case Wildcard(pattern):
-            lowered = pattern.lower()
-            return lambda given: any(matches_wildcard(lowered, word) for word in (given.lower(), *_words(given)))
+            fits = wildcard_test(pattern.lower())
+            return lambda given: any(map(fits, given.forms))
         case Regex(pattern):
-            return lambda given: any(matches_regex(pattern, word, ignore_case=True) for word in (given, *_words(given)))
+            matches = program(pattern).matches
+            return lambda given: any(
+                matches(form, ignore_case=True) for form in (given.given, *given.forms) if form != given.lower
+            )
         case Range(low, high):
             test = _between(value)
             first, last = (None if bound is None else bound.lower() for bound in (low, high))
-            return lambda given: any(test(word, first, last) for word in (given.lower(), *_words(given)))
+            return lambda given: any(test(form, first, last) for form in given.forms)
         case _:
             raise TypeError(f"no text: {value!r}")
 
@@ -83,9 +147,10 @@ def _string_test(value: Value) -> Callable[[str], bool]:
         case Term(text) | Phrase(text):
             return lambda given: given == text
         case Wildcard(pattern):
-            return lambda given: matches_wildcard(pattern, given)
+            return wildcard_test(pattern)
         case Regex(pattern):
-            return lambda given: matches_regex(pattern, given)
+            matches = program(pattern).matches
+            return lambda given: matches(given, ignore_case=False)
         case Range(low, high):
             test = _between(value)
             return lambda given: test(given, low, high)
@@ -117,11 +182,16 @@ def _date_predicate(keyword: Keyword, value: Value) -> Predicate:
             test = _between(value)
         case _:
             raise TypeError(f"no date: {value!r}")
+    known: tuple[datetime | None, datetime | None, datetime | None] = (None, None, None)
 
-    def holds(product: Described, now: datetime) -> bool:
-        first, last = (None if bound is None else bound.at(now) for bound in (low, high))
+    def holds(product: _Seen, now: datetime) -> bool:
+        nonlocal known
+        told, first, last = known
+        if told != now:  # many products are looked at with one NOW
+            first, last = (None if bound is None else bound.at(now) for bound in (low, high))
+            known = now, first, last
         # The catalogue's dates have milliseconds.
-        given = (date.replace(microsecond=date.microsecond // 1000 * 1000) for date in keyword.values(product))
+        given = (date.replace(microsecond=date.microsecond // 1000 * 1000) for date in product.values(keyword))
         return any(test(date, first, last) for date in given)
 
     return holds
@@ -129,15 +199,26 @@ def _date_predicate(keyword: Keyword, value: Value) -> Predicate:
 
 def _spatial_predicate(keyword: Keyword, value: Value) -> Predicate:
     if isinstance(value, Spatial):
-        return lambda product, _now: any(_spatial.holds(value, shape) for shape in keyword.values(product))
-    return lambda product, _now: bool(keyword.values(product))
+        holds = _spatial.test(value)
+        return lambda product, _now: any(map(holds, product.shapes(keyword)))
+    return lambda product, _now: bool(product.values(keyword))
+
+
+def _free_predicate(value: Value) -> Predicate:
+    checked(None, value)
+    test = _text_test(value)
+    asked = _words(value.text) if isinstance(value, (Term, Phrase)) else ()
+
+    def holds(product: _Seen, _now: datetime) -> bool:
+        texts, forms = product.everything()
+        return forms.issuperset(asked) and any(map(test, texts))
+
+    return holds
 
 
 def _field_predicate(field: Field) -> Predicate:
     if field.name is None:
-        checked(None, field.value)
-        test = _text_test(field.value)
-        return lambda product, _now: any(test(value) for keyword in _WORDS for value in keyword.values(product))
+        return _free_predicate(field.value)
     keyword = _known(field.name)
     value = checked(keyword, field.value)
     match keyword.kind:
@@ -146,14 +227,15 @@ def _field_predicate(field: Field) -> Predicate:
         case "spatial":
             return _spatial_predicate(keyword, value)
         case "text":
-            holds: Callable[[Any], bool] = _text_test(value)
+            fits = _text_test(value)
+            return lambda product, _now: any(map(fits, product.texts(keyword)))
         case "string":
-            holds = _string_test(value)
+            holds: Callable[[Any], bool] = _string_test(value)
         case "int":
             holds = _number_test(value, int)
         case "double":
             holds = _number_test(value, float)
-    return lambda product, _now: any(holds(given) for given in keyword.values(product))
+    return lambda product, _now: any(map(holds, product.values(keyword)))
 
 
 def predicate(node: Node) -> Predicate:
@@ -249,4 +331,4 @@ def matches(test: Predicate, product: Described, now: datetime | None) -> bool:
     """Whether `product` passes; NOW is `now` (naive means UTC), or the present."""
     if now is None:
         now = datetime.now(UTC)
-    return test(product, now.replace(tzinfo=UTC) if now.tzinfo is None else now)
+    return test(_Seen(product), now.replace(tzinfo=UTC) if now.tzinfo is None else now)

@@ -34,6 +34,10 @@ __all__ = ["MAX_CLAUSES", "MAX_DEPTH", "MAX_LENGTH", "checked", "parse_tree"]
 MAX_LENGTH = 10_000
 """Characters of a query, as given and as written out."""
 MAX_CLAUSES = 1_024
+FREE_PATTERN = 16
+"""As how many clauses a pattern without a keyword counts: it is tried on every word of a product."""
+FREE_STATES = 5
+"""How often a state of a regular expression without a keyword counts."""
 MAX_DEPTH = 50
 """Parentheses and NOTs inside each other."""
 
@@ -136,7 +140,7 @@ class _Parser:
     """One pass over `text`; `at` is the place reached."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.at, self.depth, self.clauses = text, 0, 0, 0
+        self.text, self.at, self.depth, self.clauses, self.states = text, 0, 0, 0, 0
         self.plus: int | None = None
         """Where the group being read has a ``+``."""
 
@@ -296,12 +300,25 @@ class _Parser:
             self.fail(str(error), start + 1 + error.offset)
         except ValueError as error:
             self.fail(str(error), start)
-        return self.counted(Field(keyword.name if keyword else None, value), start)
+        is_free_pattern = keyword is None and isinstance(value, (Regex, Wildcard))
+        if isinstance(value, Regex):
+            self.count_states(_pattern.program(value.pattern).states * (FREE_STATES if is_free_pattern else 1), start)
+        node = Field(keyword.name if keyword else None, value)
+        return self.counted(node, start, FREE_PATTERN if is_free_pattern else 1)
 
-    def counted(self, node: Node, start: int) -> Node:
-        self.clauses += 1
+    def count_states(self, states: int, start: int) -> None:
+        self.states += states
+        if self.states > _pattern.MAX_STATES:
+            most = f"{_pattern.MAX_STATES} states ({_pattern.MAX_STATES // FREE_STATES} without a keyword)"
+            self.fail(
+                f"more than {most} in the regular expressions of the query", start, hint="Use wildcards: * and ?."
+            )
+
+    def counted(self, node: Node, start: int, weight: int = 1) -> Node:
+        self.clauses += weight
         if self.clauses > MAX_CLAUSES:
-            self.fail(f"more than {MAX_CLAUSES} clauses", start, hint="Split the query.")
+            more = f" (a pattern without a keyword counts as {FREE_PATTERN})" if weight > 1 else ""
+            self.fail(f"more than {MAX_CLAUSES} clauses{more}", start, hint="Split the query.")
         return node
 
     def suffix(self) -> None:

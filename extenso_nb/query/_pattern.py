@@ -1,20 +1,27 @@
 r"""Wildcards and regular expressions over whole values, in time that no pattern can blow up.
 
-A user's expression never reaches :mod:`re`. It is compiled to the states of a nondeterministic automaton and all
-states are followed at once (K. Thompson, "Regular expression search algorithm", CACM 11(6), 1968): the time is
-bounded by states x characters, whatever the pattern.
+A user's expression never reaches :mod:`re`. The pieces of a wildcard are looked for one after another, each where it
+fits first. A regular expression becomes an automaton of positions (V. M. Glushkov, "The abstract theory of automata",
+Russian Mathematical Surveys 16(5), 1961), and all of them are followed at once as the bits of one number. So the time
+is bounded by pattern x value, whatever the pattern.
 """
 
 from __future__ import annotations
 
+import operator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-__all__ = ["PatternError", "matches_regex", "matches_wildcard", "program"]
+__all__ = ["MAX_STATES", "PatternError", "matches_regex", "matches_wildcard", "program", "wildcard_test"]
 
-_MAX_STATES = 500
+MAX_STATES = 500
+"""Positions in a regular expression, with its repetitions written out."""
 _MAX_DEPTH = 50
+_REMEMBERED = 500
+"""Steps that an automaton remembers at most; others are worked out anew."""
 _REFUSED = {
     "~": "complement (`~`) is not supported; write NOT before the clause",
     "&": "intersection (`&`) is not supported; join two clauses with AND",
@@ -34,50 +41,95 @@ class PatternError(ValueError):
 
 
 # --- wildcards -------------------------------------------------------------------------------------------------------
-@lru_cache(maxsize=1024)
-def _items(pattern: str) -> tuple[str | None, ...]:
-    """`pattern` as characters; None is ``*`` and the empty text ``?``."""
-    out: list[str | None] = []
+class _Segment(NamedTuple):
+    """What stands between two stars: its length, and the texts in it with their offsets; ``?`` are the gaps."""
+
+    length: int
+    texts: tuple[tuple[int, str], ...]
+
+    def stands(self, value: str, at: int) -> bool:
+        return all(value.startswith(text, at + offset) for offset, text in self.texts)
+
+    def find(self, value: str, at: int, end: int) -> int:
+        """The first place from `at` on where it stands and does not go beyond `end`, or -1."""
+        if not self.texts:
+            return at if at + self.length <= end else -1
+        offset, text = self.texts[0]
+        while (found := value.find(text, at + offset, end)) >= 0:
+            at = found - offset
+            if at + self.length > end:
+                return -1
+            if self.stands(value, at):
+                return at
+            at += 1
+        return -1
+
+
+def _segments(pattern: str) -> list[_Segment]:
+    stars: list[list[str | None]] = [[]]  # None is `?`
     chars = iter(pattern)
     for char in chars:
-        if char == "\\":
-            out.append(next(chars, "\\"))
-        elif char == "*":
-            if not out or out[-1] is not None:
-                out.append(None)
+        if char == "*":
+            stars.append([])
         else:
-            out.append("" if char == "?" else char)
-    return tuple(out)
+            stars[-1].append(next(chars, "\\") if char == "\\" else None if char == "?" else char)
+    return [_Segment(len(items), tuple(_texts(items))) for items in stars]
+
+
+def _texts(items: list[str | None]) -> Iterator[tuple[int, str]]:
+    text = ""
+    for place, item in enumerate([*items, None]):
+        if item is not None:
+            text += item
+        elif text:
+            yield place - len(text), text
+            text = ""
+
+
+def wildcard_test(pattern: str) -> Callable[[str], bool]:
+    """A function that says whether all of a value fits `pattern`."""
+    first, *rest = _segments(pattern)
+    if not rest:
+        return lambda value: len(value) == first.length and first.stands(value, 0)
+    *between, last = (segment for segment in rest if segment.length or segment is rest[-1])
+    least = first.length + last.length + sum(segment.length for segment in between)
+
+    def test(value: str) -> bool:
+        end = len(value) - last.length
+        if len(value) < least or not first.stands(value, 0) or not last.stands(value, end):
+            return False
+        at = first.length
+        for segment in between:
+            at = segment.find(value, at, end)
+            if at < 0:
+                return False
+            at += segment.length
+        return True
+
+    return test
 
 
 def matches_wildcard(pattern: str, text: str) -> bool:
-    """Whether all of `text` fits `pattern`. At most ``len(pattern) * len(text)`` steps: only the last star moves."""
-    items, at, place, star, mark = _items(pattern), 0, 0, -1, 0
-    while place < len(text):
-        if at < len(items) and items[at] is None:
-            star, mark, at = at, place, at + 1
-        elif at < len(items) and items[at] in ("", text[place]):
-            at, place = at + 1, place + 1
-        elif star >= 0:
-            mark += 1
-            at, place = star + 1, mark
-        else:
-            return False
-    return all(item is None for item in items[at:])
+    """Whether all of `text` fits `pattern`."""
+    return wildcard_test(pattern)(text)
 
 
 # --- regular expressions: syntax -------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class _Chars:
-    """One character of a set; `negated` turns it round."""
+    """One character of a set; `negated` turns it round. The ranges are in order and do not overlap."""
 
     singles: frozenset[str] = frozenset()
     ranges: tuple[tuple[str, str], ...] = ()
     negated: bool = False
 
     def has(self, char: str) -> bool:
-        inside = char in self.singles or any(low <= char <= high for low, high in self.ranges)
+        inside = char in self.singles or self._in_range(char)
         return inside is not self.negated
+
+    def _in_range(self, char: str) -> bool:
+        at = bisect_right(self.ranges, char, key=operator.itemgetter(0))
+        return at > 0 and char <= self.ranges[at - 1][1]
 
     def has_in_any_case(self, char: str) -> bool:
         if not self.negated:
@@ -114,11 +166,22 @@ _ESCAPED_SETS |= {
 }
 
 
+def _merged(ranges: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """The same ranges in order, those that overlap as one."""
+    out: list[tuple[str, str]] = []
+    for low, high in sorted(set(ranges)):
+        if out and low <= out[-1][1]:
+            out[-1] = out[-1][0], max(high, out[-1][1])
+        else:
+            out.append((low, high))
+    return tuple(out)
+
+
 class _Reader:
     """Recursive descent over a regular expression of Lucene's syntax, without the operators in `_REFUSED`."""
 
     def __init__(self, pattern: str) -> None:
-        self.pattern, self.at, self.depth = pattern, 0, 0
+        self.pattern, self.at, self.depth, self.atoms = pattern, 0, 0, 0
 
     def peek(self) -> str:
         return self.pattern[self.at : self.at + 1]
@@ -179,6 +242,9 @@ class _Reader:
 
     def one(self) -> _Part:
         start, char = self.at, self.take()
+        self.atoms += 1
+        if self.atoms > MAX_STATES:
+            raise PatternError(f"more than {MAX_STATES} characters and sets in the regular expression", start)
         if char in _REFUSED:
             raise PatternError(_REFUSED[char], start)
         if char in "*+?{":
@@ -205,6 +271,7 @@ class _Reader:
         if end < 0:
             raise PatternError('`"` without a second one in the regular expression', start)
         text, self.at = self.pattern[self.at : end], end + 1
+        self.atoms += len(text)
         return _Sequence(tuple(_Chars(frozenset(char)) for char in text))
 
     def escaped(self, start: int) -> _Chars:
@@ -234,7 +301,7 @@ class _Reader:
             else:
                 singles.add(low)
         self.at += 1
-        return _Chars(frozenset(singles), tuple(ranges), negated)
+        return _Chars(frozenset(singles), _merged(ranges), negated)
 
     def class_char(self, start: int) -> str | _Chars:
         char = self.take()
@@ -249,83 +316,123 @@ class _Reader:
 
 
 # --- regular expressions: automaton ----------------------------------------------------------------------------------
-@dataclass(slots=True)
-class _State:
-    """Takes a character of `chars` and goes to `then[0]`, or goes to each of `then` at once when `chars` is None."""
+class _Piece(NamedTuple):
+    """A part of the expression: positions at which it may begin and end, and whether it may be empty."""
 
-    chars: _Chars | None
-    then: list[int]
+    first: int
+    last: list[int]
+    empty: bool
 
 
-class _Program:
-    """The states of an expression; state 0 is the end."""
+_NOTHING = _Piece(0, [], True)
+
+
+def _bits(number: int) -> Iterator[int]:
+    while number:
+        low = number & -number
+        yield low.bit_length() - 1
+        number ^= low
+
+
+class Program:
+    """The automaton of an expression. Bit 0 is the beginning, every other bit a position that takes one character."""
 
     def __init__(self, pattern: str) -> None:
-        self.states = [_State(None, [])]
-        self.start = self._add(_Reader(pattern).read(), 0)
+        self._takes: list[_Chars | None] = [None]
+        self._follow = [0]
+        self._copies = 0
+        whole = self._joined(_Piece(1, [0], False), self._add(_Reader(pattern).read()))
+        self._accept = sum(1 << at for at in set(whole.last))
+        # Most positions lead to the next one alone: for these together a shift is the step.
+        self._plain = sum(1 << at for at, then in enumerate(self._follow) if then == 2 << at)
+        self._steps: dict[int, int] = {}
+        self._taking: dict[tuple[str, bool], int] = {}
 
-    def _new(self, chars: _Chars | None, then: list[int]) -> int:
-        if len(self.states) >= _MAX_STATES:
-            raise PatternError(f"the regular expression has more than {_MAX_STATES} states; repeat less", 0)
-        self.states.append(_State(chars, then))
-        return len(self.states) - 1
+    @property
+    def states(self) -> int:
+        """How many positions there are."""
+        return len(self._takes)
 
-    def _add(self, part: _Part, then: int) -> int:
-        """Add the states of `part`, leading on to `then`; the state where it begins."""
+    def _position(self, chars: _Chars) -> _Piece:
+        self._takes.append(chars)
+        self._follow.append(0)
+        at = len(self._takes) - 1
+        return _Piece(1 << at, [at], False)
+
+    def _add(self, part: _Part) -> _Piece:
+        self._copies += 1
+        if self._copies > 4 * MAX_STATES or len(self._takes) > MAX_STATES:
+            raise PatternError(f"the regular expression has more than {MAX_STATES} states; repeat less", 0)
         match part:
             case _Chars():
-                return self._new(part, [then])
+                return self._position(part)
             case _Sequence(parts):
-                for item in reversed(parts):
-                    then = self._add(item, then)
-                return then
+                found = _NOTHING
+                for item in parts:
+                    found = self._joined(found, self._add(item))
+                return found
             case _Either(parts):
-                return self._new(None, [self._add(item, then) for item in parts])
+                pieces = [self._add(item) for item in parts]
+                first = 0
+                for piece in pieces:
+                    first |= piece.first
+                last = [at for piece in pieces for at in piece.last]
+                return _Piece(first, last, any(piece.empty for piece in pieces))
             case _Repeat(inner, least, most):
-                return self._repeat(inner, least, most, then)
+                return self._repeated(inner, least, most)
 
-    def _repeat(self, inner: _Part, least: int, most: int | None, then: int) -> int:
-        if most is None:
-            loop = self._new(None, [then])
-            self.states[loop].then.append(self._add(inner, loop))
-            then = loop
-        else:
-            end = then
-            for _ in range(most - least):
-                then = self._new(None, [end, self._add(inner, then)])
-        for _ in range(least):
-            self._new(None, [])  # counts the copy even when `inner` has no states of its own
-            then = self._add(inner, then)
-        return then
+    def _joined(self, left: _Piece, right: _Piece) -> _Piece:
+        for at in left.last:
+            self._follow[at] |= right.first
+        first = left.first | right.first if left.empty else left.first
+        return _Piece(first, left.last + right.last if right.empty else right.last, left.empty and right.empty)
 
-    def _reach(self, frontier: list[int]) -> set[int]:
-        seen, stack = set(frontier), list(frontier)
-        while stack:
-            state = self.states[stack.pop()]
-            if state.chars is None:
-                fresh = [then for then in state.then if then not in seen]
-                seen.update(fresh)
-                stack += fresh
-        return seen
+    def _repeated(self, inner: _Part, least: int, most: int | None) -> _Piece:
+        found = _NOTHING
+        for count in range(max(least, 1) if most is None else most):
+            piece = self._add(inner)
+            if most is None and count >= least - 1:  # the last copy goes round
+                self._joined(piece, piece)
+            found = self._joined(found, piece._replace(empty=piece.empty or count >= least))
+        return found
+
+    def _step(self, current: int) -> int:
+        """The positions to which `current` lead."""
+        found = (current & self._plain) << 1
+        for at in _bits(current & ~self._plain):
+            found |= self._follow[at]
+        if len(self._steps) < _REMEMBERED:
+            self._steps[current] = found
+        return found
+
+    def _takers(self, char: str, ignore_case: bool) -> int:
+        """The positions that take a character."""
+        found = 0
+        for at, chars in enumerate(self._takes):
+            if chars is not None and (chars.has_in_any_case(char) if ignore_case else chars.has(char)):
+                found |= 1 << at
+        if len(self._taking) < _REMEMBERED:
+            self._taking[char, ignore_case] = found
+        return found
 
     def matches(self, text: str, *, ignore_case: bool) -> bool:
-        current = self._reach([self.start])
+        """Whether all of `text` fits."""
+        current, steps, taking = 1, self._steps, self._taking
         for char in text:
-            step = []
-            for index in current:
-                state = self.states[index]
-                if state.chars and (state.chars.has_in_any_case(char) if ignore_case else state.chars.has(char)):
-                    step.append(state.then[0])
-            if not step:
+            reach = steps.get(current)
+            takers = taking.get((char, ignore_case))
+            current = (self._step(current) if reach is None else reach) & (
+                self._takers(char, ignore_case) if takers is None else takers
+            )
+            if not current:
                 return False
-            current = self._reach(step)
-        return 0 in current
+        return bool(current & self._accept)
 
 
-@lru_cache(maxsize=256)
-def program(pattern: str) -> _Program:
+@lru_cache(maxsize=64)
+def program(pattern: str) -> Program:
     """Compile a regular expression; raises PatternError."""
-    return _Program(pattern)
+    return Program(pattern)
 
 
 def matches_regex(pattern: str, text: str, *, ignore_case: bool = False) -> bool:

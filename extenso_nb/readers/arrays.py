@@ -7,6 +7,7 @@ left is a description of the member (path, shape, type), which pickles into work
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ CHUNK = 2048
 # The file speaks for itself: no directory listing, no .aux.xml or world file beside it that changes what it says.
 # One thread a read: with more, GDAL decodes tiles in threads of its own and loses their errors. Of 40 JPEG 2000 files cut
 # at random, 39 then gave wrong pixels without an error, and none with one thread. Dask reads chunks in parallel anyway.
-_GDAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO", "GDAL_NUM_THREADS": "1"}
+GDAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO", "GDAL_NUM_THREADS": "1"}
+"""Options without which GDAL would look at the files beside an image, which may lead it anywhere."""
 _quiet = threading.Lock()
 _Result = TypeVar("_Result")
 
@@ -139,6 +141,22 @@ def _span(key: Any, size: int) -> tuple[int, int, Any]:
     return low, int(wanted.max()) + 1, wanted - low
 
 
+def opened(path: str) -> Any:
+    """An image as a rasterio dataset: JPEG 2000 or TIFF, as those of products are, whatever their names say.
+
+    Of the other formats that GDAL knows some, such as VRT, are read from paths and addresses that stand in the file.
+    """
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    try:
+        return rasterio.open(path, driver="JP2OpenJPEG")
+    except RasterioIOError:
+        with contextlib.suppress(RasterioIOError):
+            return rasterio.open(path, driver="GTiff")
+        raise
+
+
 def _with_dataset(path: str, member: str, source: str, use: Callable[[Any], _Result]) -> _Result:
     """What `use` makes of the member as a rasterio dataset, open for that long; GDAL's errors become DamagedProduct."""
     import rasterio
@@ -146,7 +164,7 @@ def _with_dataset(path: str, member: str, source: str, use: Callable[[Any], _Res
     from rasterio.errors import RasterioError
 
     try:
-        with rasterio.Env(**_GDAL), rasterio.open(path) as dataset:
+        with rasterio.Env(**GDAL), opened(path) as dataset:
             return use(dataset)
     except (RasterioError, CPLE_BaseError) as error:
         reason = _plain(error.__cause__ or error, path)

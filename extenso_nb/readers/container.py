@@ -4,8 +4,8 @@ A container is opened once (one walk of the folder, or one read of the zip's cen
 so it can be pickled, and shared by threads. Members of a folder and stored members of a zip are byte ranges of a file:
 `locate`. Deflated members are read whole (`read`, `open`) or through GDAL's `/vsizip` (`gdal_path`).
 
-What a zip says of itself is not trusted: names that lead out of it, links, encrypted or doubled members are refused,
-and `read` is bounded, so that a small file which claims to hold gigabytes costs nothing.
+What a zip says of itself is not trusted: see `entries`. `read` is bounded, so that a small file which claims to hold
+gigabytes costs nothing, and what is no regular file is never opened.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import fnmatch
 import io
 import os
-import stat
 import struct
 import tempfile
 import zipfile
@@ -21,10 +20,11 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 from extenso_nb.errors import DamagedProduct, IncompleteProduct, ProductIdError, ReaderError, UnsupportedProduct
+from extenso_nb.readers.entries import MEMBERS_MAX, check_names, open_below, open_regular, zip_entries
 
 __all__ = ["Container", "Location", "SubFile", "open_container"]
 
@@ -33,7 +33,6 @@ READ_LIMIT = 200_000_000
 OPEN_LIMIT = 8_000_000_000
 """Bytes that `Container.open` inflates into a temporary file at most, unless asked for more."""
 
-_MEMBERS_MAX = 100_000  # a product has at most some thousands; more is a home directory or worse
 _SUFFIXES = (".zip", ".safe", ".sen3", ".nc", ".zarr")
 _ROOT_SUFFIXES = (".safe", ".sen3")
 _MARKERS = ("manifest.safe", "xfdumanifest.xml", "mtd_msil1c.xml", "mtd_msil2a.xml", "mtd_msil1b.xml")
@@ -60,7 +59,7 @@ class _Member:
     method: int = _STORED
     packed: int = 0  # bytes in the zip
     crc: int = 0
-    raw_name: str = ""  # the name in the zip, root folder included
+    raw_name: str = ""  # in a zip: the name there, root folder included; in a folder: what a link leads to
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,10 @@ class Container:
         wanted = pattern.lower()
         return tuple(name for name in self._members if fnmatch.fnmatchcase(name.lower(), wanted))
 
+    def raw_name(self, name: str) -> str:
+        """The name of a member in the zip, root folder included; in a folder that of the file, links resolved."""
+        return self._member(name).raw_name or name
+
     def size(self, name: str) -> int:
         """Bytes of a member, unpacked. Raises IncompleteProduct where there is no such member."""
         return self._member(name).size
@@ -120,15 +123,18 @@ class Container:
         member = self._member(name)
         self._bound(name, member, limit)
         if self.kind != "zip":
-            return self._read_file(name)
+            return self._read_file(name, limit)
         return b"".join(self._inflate(name, member))
 
     def head(self, name: str, size: int) -> bytes:
         """The first `size` bytes of a member, or all where it has fewer; only those are read. Raises as `read` does."""
+        if self.kind != "zip":
+            with self._open_file(name) as file:
+                return file.read(size)
         where = self.locate(name)
         if where is not None:
-            with SubFile(*where) as file:
-                return file.read(size)
+            with SubFile(*where) as part:
+                return part.read(size)
         blocks, length = [], 0
         for block in self._inflate(name, self._member(name)):
             blocks.append(block)
@@ -194,13 +200,24 @@ class Container:
             )
 
     def _file(self, name: str) -> str:
-        return self.path if self.kind == "file" else os.path.join(self.path, *name.split("/"))  # noqa: PTH118
+        return self.path if self.kind == "file" else os.path.join(self.path, *self.raw_name(name).split("/"))  # noqa: PTH118
 
-    def _read_file(self, name: str) -> bytes:
+    def _open_file(self, name: str) -> BinaryIO:
+        """A member that is a file, as it lies there now: a link that took its place is not followed."""
         try:
-            return Path(self._file(name)).read_bytes()
+            return open_regular(self.path) if self.kind == "file" else open_below(self.path, self.raw_name(name))
         except OSError as error:
             raise ReaderError(f"{name} in {self.uri} cannot be read: {error.strerror}.", member=name) from error
+
+    def _read_file(self, name: str, limit: int | None) -> bytes:
+        with self._open_file(name) as file:
+            try:
+                data = file.read() if limit is None else file.read(limit + 1)
+            except OSError as error:
+                raise ReaderError(f"{name} in {self.uri} cannot be read: {error.strerror}.", member=name) from error
+        if limit is not None and len(data) > limit:
+            self._bound(name, _Member(len(data)), limit)
+        return data
 
     def _start(self, name: str, member: _Member) -> int:
         """Offset of a member's bytes. The extra field of the local header is often another than the directory's."""
@@ -251,7 +268,8 @@ class SubFile(io.RawIOBase):
         self._where = Location(path, offset, size)
         self._at = 0
         self._fd: int | None = None  # set by opening; `close` also runs when that fails
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with open_regular(path) as file:
+            self._fd = os.dup(file.fileno())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SubFile, tuple(self._where)
@@ -316,16 +334,16 @@ def open_container(src: str | os.PathLike[str]) -> Container:
     text = os.fspath(src)
     _refuse_remote(text)
     path = Path(text).expanduser().absolute()
-    if not path.exists():
-        raise ReaderError(
-            f"There is nothing at {path}.", hint="Check the path; relative paths start at the working directory."
-        )
     try:
+        if not path.exists():
+            raise ReaderError(
+                f"There is nothing at {path}.", hint="Check the path; relative paths start at the working directory."
+            )
         if path.is_dir():
             return _folder(path)
         if path.name.lower() in _MARKERS:
             return _folder(path.parent)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             magic = file.read(8)
         return _zip(path) if magic[:2] == b"PK" else _single(path, magic)
     except OSError as error:
@@ -367,6 +385,7 @@ def _folder(path: Path) -> Container:
     members = dict(sorted(_walk(root)))
     if not members:
         raise IncompleteProduct(f"{root} has no files.")
+    check_names(members, root)
     return Container(
         uri=str(root), product_id=_identity(root.name, path.name), path=str(root), kind="folder", _members=members
     )
@@ -394,19 +413,20 @@ def _walk(root: Path) -> Iterator[tuple[str, _Member]]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = f"{prefix}{entry.name}"
-                if entry.is_symlink():
-                    _check_link(name, Path(entry.path), inside)
+                link = _check_link(name, Path(entry.path), inside) if entry.is_symlink() else ""
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append((f"{name}/", Path(entry.path)))
                 elif entry.is_file():
                     count += 1
-                    if count > _MEMBERS_MAX:
-                        raise UnsupportedProduct(f"{root} has more than {_MEMBERS_MAX} files; this is not a product.")
-                    yield name, _Member(size=entry.stat().st_size)
+                    if count > MEMBERS_MAX:
+                        raise UnsupportedProduct(f"{root} has more than {MEMBERS_MAX} files; this is not a product.")
+                    yield name, _Member(size=entry.stat().st_size, raw_name=link)
+                else:
+                    raise UnsupportedProduct(f"{name} in {root} is neither a file nor a folder.", member=name)
 
 
-def _check_link(name: str, link: Path, inside: Path) -> None:
-    """A link within the product is followed; any other would read, and later deliver, what is not of the product."""
+def _check_link(name: str, link: Path, inside: Path) -> str:
+    """What a link within the product leads to; any other would read, and later deliver, what is not of the product."""
     target = link.resolve()
     if not target.is_file() or not target.is_relative_to(inside):
         raise UnsupportedProduct(
@@ -414,6 +434,7 @@ def _check_link(name: str, link: Path, inside: Path) -> None:
             hint="Put the file itself in the place of the link.",
             member=name,
         )
+    return target.relative_to(inside).as_posix()
 
 
 # --- single files ----------------------------------------------------------------------------------------------------
@@ -432,23 +453,19 @@ def _single(path: Path, magic: bytes) -> Container:
 # --- zips ------------------------------------------------------------------------------------------------------------
 def _zip(path: Path) -> Container:
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
+        with open_regular(path) as file:
+            entries = zip_entries(file, path)
     except (zipfile.BadZipFile, struct.error, UnicodeDecodeError, ValueError, NotImplementedError) as error:
         raise DamagedProduct(f"{path} is a damaged zip: {_where_cut(path)}.") from error
     files = [entry for entry in entries if _is_member(path, entry)]
     if not files:
         raise IncompleteProduct(f"{path} is a zip without files.")
-    if len(files) > _MEMBERS_MAX:
-        raise UnsupportedProduct(f"{path} has more than {_MEMBERS_MAX} members; this is not a product.")
     root = _root([entry.filename for entry in files], str(path))
     members: dict[str, _Member] = {}
     for entry in sorted(files, key=lambda entry: entry.filename):
         if not entry.filename.startswith(root):
             continue
         name = entry.filename[len(root) :]
-        if name in members:
-            raise DamagedProduct(f"{path} has two members named {entry.filename!r}.", member=name)
         members[name] = _Member(
             size=entry.file_size,
             header=entry.header_offset,
@@ -462,14 +479,9 @@ def _zip(path: Path) -> Container:
 
 
 def _is_member(path: Path, entry: zipfile.ZipInfo) -> bool:
-    """Whether an entry is a file of the product; raises for one that no product has."""
+    """Whether an entry is a file of the product; raises for one that cannot be read."""
     name = entry.filename
     parts = name.split("/")
-    if name.startswith("/") or ".." in parts or "\\" in name or "\0" in entry.orig_filename or name[1:2] == ":":
-        raise DamagedProduct(f"{path} has a member that leads out of it: {entry.orig_filename!r}.", member=name)
-    mode = entry.external_attr >> 16
-    if entry.create_system == 3 and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise DamagedProduct(f"{path} has a member that is a link or device, not a file: {name!r}.", member=name)
     if entry.is_dir() or parts[0] == "__MACOSX" or parts[-1] == ".DS_Store":
         return False
     if entry.flag_bits & 0x1:
@@ -491,7 +503,7 @@ def _root(names: list[str], shown: str) -> str:
     if not roots:
         marked = {name[: name.rfind("/") + 1] for name in names if name.rpartition("/")[2].lower() in _MARKERS}
         # a marker below another one is the smaller part of the same product (GRANULE/*/MTD_MSIL1C.xml of old products)
-        roots = {root for root in marked if not any(root != other and root.startswith(other) for other in marked)}
+        roots = {root for root in marked if not any(above in marked for above in _above(root))}
     if len(roots) > 1:
         raise _several(shown, [root.rstrip("/") for root in roots])
     if roots:
@@ -505,6 +517,13 @@ def _root(names: list[str], shown: str) -> str:
             break
         root = f"{root}{head}/"
     return root
+
+
+def _above(root: str) -> Iterator[str]:
+    """The folders that hold a folder; all names end with a slash, but for the empty one of the top."""
+    while root:
+        root = root[: root.rstrip("/").rfind("/") + 1]
+        yield root
 
 
 def _named_root(name: str) -> str | None:

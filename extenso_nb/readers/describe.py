@@ -31,7 +31,9 @@ from extenso_nb.errors import (
     UnsupportedProduct,
 )
 from extenso_nb.models import Product
+from extenso_nb.readers.arrays import GDAL, opened
 from extenso_nb.readers.container import Container, open_container
+from extenso_nb.readers.metadata import parsed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["describe", "quicklook"]
 
-XML_LIMIT = 32_000_000
-"""Bytes of the largest metadata file that is parsed; a tile's is 0.6 MB, a manifest 0.2 MB."""
 QUICKLOOK_SIDE = 512
 """Pixels of the longer side of a quicklook made from an image."""
 
@@ -139,19 +139,8 @@ def _facts(container: Container) -> Facts:
     for pattern, read in _METADATA:
         name = next((name for name in container.names() if pattern.fullmatch(name) and container.size(name)), None)
         if name is not None:
-            return read(_xml(container, name))
+            return read(parsed(container, name))
     return {}
-
-
-def _xml(container: Container, name: str) -> ET.Element:
-    """A metadata file, parsed. Entities and DTDs, which no product has, are refused before the parser sees them."""
-    data, where = container.read(name, limit=XML_LIMIT), f"{name} in {container.uri}"
-    if b"\0" in data or b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-        raise DamagedProduct(f"{where} is refused: a product's metadata is UTF-8 and has no DTD or entity.")
-    try:
-        return ET.fromstring(data)  # noqa: S314 - no DTD, no entity, bounded size: see above
-    except (ET.ParseError, ValueError, LookupError) as error:
-        raise DamagedProduct(f"{where} is not XML: {error}.") from error
 
 
 # --- reading XML -----------------------------------------------------------------------------------------------------
@@ -490,7 +479,7 @@ def _decimated(path: str) -> bytes:
     with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # previews need no georeference
         # One thread: with several, GDAL hands out wrong pixels of a JPEG 2000 file that is cut short, and says nothing.
-        with rasterio.Env(GDAL_NUM_THREADS="1"), rasterio.open(path) as image:
+        with rasterio.Env(**GDAL), opened(path) as image:
             step = max(1.0, max(image.width, image.height) / QUICKLOOK_SIDE)
             bands = [1, 2, 3] if image.count >= 3 else [1, 1, 1]
             shape = (3, max(1, round(image.height / step)), max(1, round(image.width / step)))

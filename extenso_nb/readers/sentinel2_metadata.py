@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
-from xml.etree import ElementTree as ET
 
 import numpy as np
 
 from extenso_nb.errors import AreaError, DamagedProduct, IncompleteProduct
+from extenso_nb.readers.metadata import parsed
 
 if TYPE_CHECKING:
+    from xml.etree import ElementTree as ET
+
     from extenso_nb.readers.container import Container
 
 __all__ = ["BANDS", "SCENE_CLASSES", "Product", "Tile", "product_metadata", "tile_metadata"]
@@ -142,12 +144,7 @@ class Tile:
 
 # --- xml -------------------------------------------------------------------------------------------------------------
 def _parse(container: Container, name: str) -> ET.Element:
-    content = container.read(name)
-    try:
-        # Bounded by `read`; expat stops entity expansion itself, and resolves nothing external.
-        root = ET.fromstring(content)  # noqa: S314
-    except ET.ParseError as error:
-        raise DamagedProduct(f"{name} in {container.uri} is not XML: {error}.", member=name) from error
+    root = parsed(container, name)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2].removeprefix("L2A_").removesuffix("_2A")
     return root

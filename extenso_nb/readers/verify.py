@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import struct
 import zipfile
 import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 from extenso_nb.errors import DamagedProduct
+from extenso_nb.readers.entries import open_regular, zip_entries
 
 __all__ = ["verify"]
 
@@ -39,10 +42,21 @@ def verify(file: Path | BinaryIO, name: str | None = None) -> None:
 
 def _verify_zip(file: Path | BinaryIO, name: str) -> None:
     try:
-        with zipfile.ZipFile(file) as archive:
-            bad = archive.testzip()
-    # zlib.error: a member that does not inflate; RuntimeError: one that is encrypted.
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        with open_regular(file) if isinstance(file, Path) else contextlib.nullcontext(file) as opened:
+            zip_entries(opened, name)  # before anything is inflated
+            with zipfile.ZipFile(opened) as archive:
+                bad = archive.testzip()
+    # zlib.error: a member that does not inflate; RuntimeError: one that is encrypted; ValueError: names that are no text.
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         raise DamagedProduct(f"{name} is not a whole zip: {error}") from error
     if bad is not None:
         raise DamagedProduct(f"{name} is damaged: the CRC of {bad} is wrong.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from extenso_nb.storage.bucket import Bucket, BucketStorage, locate_bucket, refuse_private
 from extenso_nb.storage.folder import FolderStorage
-from extenso_nb.storage.keys import checked_key
+from extenso_nb.storage.keys import BLOCK, checked_key
 from extenso_nb.storage.objects import Storage
 
 __all__ = [
+    "BLOCK",
     "Bucket",
     "BucketStorage",
     "FolderStorage",

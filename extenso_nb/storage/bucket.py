@@ -235,7 +235,7 @@ class BucketStorage(Storage):
         except BaseError as error:
             raise BucketRefused(f"{self.bucket.url} cannot be {doing}: {self._reason(error)}") from None
 
-    def put(self, key: str, blocks: Iterable[bytes]) -> None:
+    def put(self, key: str, blocks: Iterable[bytes | memoryview]) -> None:
         """As of any storage. Raises BucketRefused."""
         with self._told("written"):
             super().put(key, blocks)

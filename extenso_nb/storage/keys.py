@@ -7,10 +7,12 @@ from pathlib import PurePosixPath
 
 from extenso_nb.errors import InvalidRequest
 
-__all__ = ["BLOCK", "checked_key", "regular"]
+__all__ = ["AHEAD", "BLOCK", "checked_key", "regular"]
 
 BLOCK = 8 * 1024 * 1024
 """Bytes handed to a store at once: a part of a multipart upload. S3 takes 10,000 parts of one object: 80 GB."""
+AHEAD = 2 * 1024 * 1024
+"""Bytes that may have come from a source before they are taken to be written."""
 
 
 def checked_key(key: str) -> str:
@@ -25,13 +27,19 @@ def checked_key(key: str) -> str:
     return key
 
 
-def regular(blocks: Iterable[bytes]) -> Iterator[bytes]:
+def regular(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """Blocks of BLOCK bytes: a source that yields 16 kB at a time would make a part of each."""
-    held = bytearray()
+    held: list[bytes | memoryview] = []
+    count = 0
     for block in blocks:
-        held += block
-        while len(held) >= BLOCK:
-            yield bytes(held[:BLOCK])
-            del held[:BLOCK]
+        view = memoryview(block)
+        while count + len(view) >= BLOCK:
+            held.append(view[: BLOCK - count])
+            view = view[BLOCK - count :]
+            yield b"".join(held)
+            held, count = [], 0
+        if view:
+            held.append(view)
+            count += len(view)
     if held:
-        yield bytes(held)
+        yield b"".join(held)

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from extenso_nb.storage.keys import BLOCK, checked_key, regular
+from extenso_nb.storage.ahead import ahead
+from extenso_nb.storage.keys import AHEAD, BLOCK, checked_key, regular
 
 if TYPE_CHECKING:
     from obstore.store import LocalStore, S3Store
@@ -30,19 +31,24 @@ class Storage(ABC):
     def sweep(self, key_or_prefix: str) -> None:
         """Remove what a failed or killed writer left half-written, as far as the storage does not do so itself."""
 
-    def put(self, key: str, blocks: Iterable[bytes]) -> None:
+    def put(self, key: str, blocks: Iterable[bytes | memoryview]) -> None:
         """Store an object from blocks of any length. An error raised by `blocks` comes out again, and nothing is stored."""
         import obstore
 
         failure: list[BaseException] = []
 
         def guarded() -> Iterator[bytes]:
-            # obstore wraps what an iterator raises into an error of its own; the caller wants the first one.
+            # In a thread of their own: obstore asks for a block from within its runtime, where another call of obstore,
+            # for a product that comes out of a bucket, would wait for ever. And so blocks are made while others are sent.
+            made = ahead(blocks, most=AHEAD)
             try:
-                yield from regular(blocks)
+                yield from regular(made)
             except BaseException as error:
+                # obstore wraps what an iterator raises into an error of its own; the caller wants the first one.
                 failure.append(error)
                 raise
+            finally:
+                made.close()
 
         try:
             obstore.put(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -9,7 +10,17 @@ from typing import Protocol, runtime_checkable
 from extenso_nb.models import Product
 from extenso_nb.query import Query
 
-__all__ = ["Content", "Hits", "Source"]
+__all__ = ["Content", "Hits", "Limits", "Source", "limits_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a source allows. Deliveries keep to it over all processes that share a database."""
+
+    transfers: int = 4
+    """Products on their way at the same time."""
+    warm_ups: tuple[int, float] | None = None
+    """How many cold products may be asked for in so many seconds: (20, 43200) on the hubs; None for no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,7 @@ class Content:
     """The bytes of a product from one source, readable from any offset, as often as needed.
 
     Reading again from the same offset gives the same bytes, or raises ChecksumMismatch when the source changed.
+    What is read may be abandoned at any block: closing the iterator lets go of whatever stands behind it.
     """
 
     name: str
@@ -32,9 +44,29 @@ class Content:
     size: int | None
     """Bytes in all; None when the source does not say."""
     read: Callable[[int], Iterator[bytes]] = field(repr=False)
-    """`read(offset)`: the bytes from there on, in blocks of any length. Raises TransferError or SourceUnavailable."""
+    """`read(offset)`: the bytes from there on, in blocks of any length; nothing is asked for before the first one.
+
+    Raises
+    ------
+    IncompleteTransfer
+        The rest did not come; reading again from the byte that was reached can help.
+    ChecksumMismatch
+        The object is not the one that was announced, or that was read before.
+    DamagedProduct
+        What came is no product: a page, say.
+    ProductOffline
+        It is in cold storage, on its way back; `details["retry_after"]` has seconds where the source says so.
+    UnknownProduct
+        The source has it no more.
+    SourceUnavailable
+        The source does not answer, or refuses; `details` has `status` and `retry_after` where there are such.
+    """
     checksums: dict[str, str] = field(default_factory=dict)
-    """Algorithm (`md5`, `sha3-256`, `blake3`) -> hex digest, as the source gives them."""
+    """Algorithm (a name of `extenso_nb.checksums`: `md5`, `sha3-256`, `blake3`) -> hex digest, as the source gives them."""
+    remarks: deque[str] = field(default_factory=deque, repr=False, compare=False)
+    """What happened on the way that is no error, in words, for the trail: whoever tells it takes it out."""
+    as_is: bool = False
+    """Whether this is how its owner wants it, though its manifest may say otherwise: a folder of the operator's own."""
 
 
 @runtime_checkable
@@ -63,3 +95,9 @@ class Source(Protocol):
 
     def check(self) -> int | None:
         """Number of products held, or None when unknown; raises SourceUnavailable when the source does not answer."""
+
+
+def limits_of(source: Source) -> Limits:
+    """The limits of a source: its attribute `limits`, where it has one."""
+    limits = getattr(source, "limits", None)
+    return limits if isinstance(limits, Limits) else Limits()

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from extenso_nb import products
@@ -21,6 +22,7 @@ from extenso_nb.gateway.sources import Content, Hits
 from extenso_nb.models import Product
 from extenso_nb.query import Query, order
 from extenso_nb.readers import describe
+from extenso_nb.readers.entries import MEMBERS_MAX, is_plain
 
 __all__ = ["FolderSource"]
 
@@ -95,7 +97,8 @@ class FolderSource:
         """Products of a collection that match; see `Source`."""
         wanted = products.collection(collection)
         offered = [entry.product for entry in self._fresh().by_id.values() if entry.product is not None]
-        found = order([p for p in offered if p.collection == wanted and query.matches(p)], orderby)
+        now = datetime.now(UTC)  # one NOW for all of them
+        found = order([p for p in offered if p.collection == wanted and query.matches(p, now=now)], orderby)
         return Hits(len(found), tuple(found[start : start + rows]))
 
     def find(self, product_ids: tuple[str, ...]) -> dict[str, Product]:
@@ -111,18 +114,29 @@ class FolderSource:
         """The bytes of a delivery of the product; a folder or deflated zip becomes a stored zip on the way."""
         entry = self._entry(product_id)
         packed = entry.packed
-        if _stamp(entry.path) != entry.stamp:  # changed since the last scan: its layout is another one now
+        if self._stamp_of(entry.path) != entry.stamp:  # changed since the last scan: its layout is another one now
             packed = pack(entry.path, product_id)
         assert packed is not None
-        return Content(packed.name, packed.size, packed.read)
+        return Content(packed.name, packed.size, packed.read, as_is=True)
 
     def quicklook(self, product_id: str) -> bytes:
         """JPEG or PNG from the product itself. Raises NoQuicklook, UnknownProduct."""
-        return describe.quicklook(self._entry(product_id).path)
+        entry = self._entry(product_id)
+        self._stamp_of(entry.path)
+        return describe.quicklook(entry.path)
 
     def check(self) -> int | None:
         """Number of products offered; raises SourceUnavailable when the directory is missing or unreadable."""
         return len(self._fresh().by_id)
+
+    def _stamp_of(self, path: Path) -> Stamp:
+        """The stamp of a product now. Raises SourceUnavailable when it is gone, or a link leads elsewhere by now."""
+        try:
+            if path.resolve(strict=True) != self.path.resolve() / path.relative_to(self.path):
+                raise SourceUnavailable(f"{path} is a link by now; links are not followed.")
+            return _stamp(path)
+        except (OSError, RuntimeError) as error:
+            raise SourceUnavailable(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
 
     # -- the index ---------------------------------------------------------------------------------------------------
     def _entry(self, product_id: str) -> _Entry:
@@ -220,7 +234,7 @@ def _candidates(root: Path, skipped: dict[Path, str]) -> Iterator[Path]:
             skipped[folder] = "It is named like a product, but has no manifest; only what lies below it was looked at."
         for item in items:
             path = Path(item.path)
-            if item.name.startswith(".") or item.name == "__MACOSX":
+            if not _is_visible(path, skipped):
                 continue
             if item.is_symlink():
                 if _may_be_product(path.name, is_folder=path.is_dir()):
@@ -231,6 +245,16 @@ def _candidates(root: Path, skipped: dict[Path, str]) -> Iterator[Path]:
                 skipped[path] = "Zarr stores are not offered by this source."
             elif item.is_dir():
                 waiting.append(path)
+
+
+def _is_visible(path: Path, skipped: dict[Path, str]) -> bool:
+    """Whether a name may be that of a product, or of a folder that holds some."""
+    if path.name.startswith(".") or path.name == "__MACOSX":
+        return False
+    if not is_plain(path.name):
+        skipped[path] = "Its name is not UTF-8, or has control characters; rename it."
+        return False
+    return True
 
 
 def _may_be_product(name: str, *, is_folder: bool) -> bool:
@@ -263,5 +287,7 @@ def _stamp(path: Path) -> Stamp:
                     waiting.append(item.path)
                 else:
                     of_item = item.stat(follow_symlinks=False)
+                    if len(seen) > MEMBERS_MAX:
+                        return -1, 0  # no product: `describe` says so
                     seen.append((item.path, of_item.st_size, of_item.st_mtime_ns, of_item.st_ctime_ns))
     return len(seen), hash(tuple(sorted(seen)))
