@@ -1,4 +1,4 @@
-"""The command line: extenso search, estimate, order, status, wait, get, open, serve, worker, stop, admin, demo, doctor."""
+"""The command line: extenso search, estimate, order, status, wait, get, open, serve, worker, admin, postman ..."""
 
 from __future__ import annotations
 
@@ -111,6 +111,13 @@ def _add_gateway(commands: Any) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", type=int, default=8065, help="port (default 8065; 0 for any free one)")
     serve.add_argument("--no-work", action="store_true", help="only answer; `extenso worker` processes deliver")
+    serve.add_argument(
+        "--rate",
+        type=float,
+        metavar="N",
+        help="requests per second of one account, with bursts of four times as many; 0 for no limit (default 50;"
+        " none with --idle)",
+    )
     serve.add_argument("--idle", type=float, metavar="SECONDS", help="end when so long nobody asked for anything")
     worker = _command(commands, "worker", _worker, "deliver for gateways that share a database", gateway=False)
     _add_process(worker, "where the file `secret` is, unless EXTENSO_SECRET is set")
@@ -123,6 +130,9 @@ def _add_gateway(commands: Any) -> None:
     admin.add_argument("--role", choices=("user", "operator"), default="user")
     admin.add_argument("--data-dir", type=Path, help="of the gateway; by default the user's data directory")
     _add_database(admin)
+    postman = _command(commands, "postman", _postman, "write the API as a collection for Postman", gateway=False)
+    postman.add_argument("--out", type=Path, default=Path(), help="where the two files go (default: here)")
+    postman.add_argument("--url", help="address of the gateway; by default EXTENSO_URL, or http://127.0.0.1:8065")
     demo = _command(commands, "demo", _demo, "the whole way on the sample archive", gateway=False)
     demo.add_argument(
         "--out", type=Path, default=Path("demo"), help="where the picture and the report go (default demo)"
@@ -295,6 +305,7 @@ def _serve(options: argparse.Namespace) -> None:
         idle_seconds=options.idle,
         api_key=os.environ.get("EXTENSO_API_KEY") or None,
         deliver=not options.no_work,
+        rate=_rate(options.rate, embedded=embedded),
     )
     _until_told(lambda: serve(settings))
 
@@ -342,6 +353,15 @@ def _place(text: str) -> BucketProperties | Path:
     if kind == "folder" and folder:
         return Path(folder).expanduser().absolute()
     return _bucket(text)
+
+
+def _rate(given: float | None, *, embedded: bool) -> float | None:
+    """An embedded gateway has one user, whom it protects from nobody; all others have a limit unless told otherwise."""
+    if given is None:
+        return None if embedded else 50.0
+    if not 0 <= given <= 1e6:  # neither is NaN
+        raise InputError(f"--rate {given:g} is no number of requests per second.", hint="Give 50, or 0 for no limit.")
+    return given or None
 
 
 def _bucket(url: str) -> BucketProperties:
@@ -407,6 +427,13 @@ def _admin(options: argparse.Namespace) -> None:
         admin.set_quota(place, account, admin.quota_bytes(options.quota))
     else:
         admin.revoke(place, account)
+
+
+def _postman(options: argparse.Namespace) -> None:
+    from extenso_nb import postman
+
+    url = options.url or os.environ.get("EXTENSO_URL") or "http://127.0.0.1:8065"
+    print(*postman.write(options.out, url), sep="\n")
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -7,10 +7,23 @@ from urllib.parse import quote
 
 from extenso_nb.errors import InputError
 
-__all__ = ["BASE_PATH", "FILES_PATH", "MAX_BODY", "MAX_PRODUCTS", "MAX_ROWS", "ROWS", "TOKEN_PATH", "VERBS", "Verb"]
+__all__ = [
+    "BASE_PATH",
+    "FILES_PATH",
+    "MAX_BODY",
+    "MAX_PRODUCTS",
+    "MAX_ROWS",
+    "OPENAPI_PATH",
+    "ROWS",
+    "TOKEN_PATH",
+    "VERBS",
+    "Verb",
+]
 
 BASE_PATH = "/api/v1/services"
 TOKEN_PATH = "/auth/realms/IDP/protocol/openid-connect/token"
+OPENAPI_PATH = BASE_PATH + "/openapi.json"
+"""Where the gateway describes itself; needs no token, and is not a verb of the API."""
 FILES_PATH = "/files"
 """Where the gateway serves the bytes of a folder storage, by signed links only; not a verb of the API."""
 
@@ -50,6 +63,13 @@ class Verb:
     def parameters(self) -> tuple[str, ...]:
         """Names of the path parameters, in order."""
         return tuple(part.split("}")[0] for part in self.path.split("{")[1:])
+
+    def fits(self, path: str) -> bool:
+        """Whether a path is one of this verb's; a trailing slash is optional."""
+        mine, given = self.template.split("/"), path.removesuffix("/").split("/")
+        return len(mine) == len(given) and all(
+            part == there or (part.startswith("{") and there != "") for part, there in zip(mine, given, strict=True)
+        )
 
     @property
     def repeatable(self) -> bool:

@@ -212,11 +212,14 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def served(gateway: Gateway) -> Iterator[str]:
+def served(gateway: Gateway, *, rate: float | None = None) -> Iterator[str]:
     """The gateway behind a real server on loopback; its address."""
-    app = create_app(gateway.service, gateway.access)
+    app = create_app(gateway.service, gateway.access, rate=rate)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="off"))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    # As in `serve`: with the protocol named, answers do not wait for acknowledgements.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(128)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         while not server.started:

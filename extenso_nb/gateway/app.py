@@ -3,103 +3,95 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import time
-import uuid
+import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import Depends, FastAPI, Form, Header, Request, Response
+from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
-from pydantic import BaseModel, ConfigDict, ValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from extenso_nb import wire
 from extenso_nb._version import __version__
 from extenso_nb.errors import (
-    DatabaseUnavailable,
     ExtensoError,
     Forbidden,
-    GatewayFault,
     InvalidRequest,
-    RequestTooLarge,
-    TooManyRequests,
+    NotAuthenticated,
+    UnknownDelivery,
     UnknownOrder,
-    UnknownRoute,
 )
 from extenso_nb.gateway.access import LINK_SECONDS, TOKEN_SECONDS, Access
+from extenso_nb.gateway.answers import Guard, of_error, of_http
+from extenso_nb.gateway.bodies import login_form, order_body, products_body, told
+from extenso_nb.gateway.links import linked_delivery, linked_order, linked_product
+from extenso_nb.gateway.openapi import LARGEST_ORDER, LoginForm, OrderBody, ProductsBody, Token, document
+from extenso_nb.gateway.rate import Rate, address_key
 from extenso_nb.gateway.service import Service, window
-from extenso_nb.models import BucketProperties, Delivery, Link, Noun, Order, Product, SignedUrl
+from extenso_nb.models import Noun, Product, SignedUrl
 from extenso_nb.products import collection as collection_of
 from extenso_nb.storage import BucketStorage, FolderStorage
 
 __all__ = ["create_app"]
 
-_log = logging.getLogger(__name__)
 
-
-class _Products(BaseModel):
-    """The body of an estimate."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    products: list[str]
-
-
-class _OrderBody(_Products):
-    """The body of an order."""
-
-    bucketProperties: BucketProperties | None = None  # noqa: N815 - the API's own spelling
-
-
-def create_app(service: Service, access: Access, *, on_request: Callable[[], None] | None = None) -> FastAPI:
+def create_app(
+    service: Service,
+    access: Access,
+    *,
+    on_request: Callable[[], None] | None = None,
+    rate: float | None = None,
+) -> FastAPI:
     """The gateway as an ASGI application.
 
     Parameters
     ----------
     on_request
         Called at each request; the embedded gateway counts its idle time with it.
+    rate
+        Requests per second that one account may make in the long run, and one address without a good token; None for
+        no limit. Links to stored objects are not counted.
     """
     app = FastAPI(
-        title="extenSO",
-        version=__version__,
-        summary="Search, order and deliver Copernicus Sentinel products.",
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=wire.BASE_PATH + "/openapi.json",
+        title="extenSO", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None
     )
     app.state.service, app.state.access = service, access
-    _add_errors(app)
-    app.middleware("http")(_guard(on_request))
+    # Apart, so that a flood from many addresses pushes no account out of what is remembered.
+    app.state.rates = None if rate is None else {"account": Rate(rate), "address": Rate(rate)}
+    app.add_exception_handler(ExtensoError, of_error)
+    app.add_exception_handler(HTTPException, of_http)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_middleware(Guard, on_request=on_request)
     for name, endpoint in _ENDPOINTS.items():
         verb = wire.VERBS[name]
-        needs = [Depends(_only(verb))]
         options: dict[str, Any] = {
             "methods": [verb.method],
             "status_code": verb.status,
-            "summary": verb.summary,
-            "dependencies": needs,
+            # Who asks comes first: a stranger learns nothing of what would be wrong with the rest.
+            "dependencies": [Depends(_account if verb.token else _stranger), Depends(_only(verb))],
             "response_model": None,
         }
-        app.add_api_route(verb.template, endpoint, name=name, operation_id=name, **options)
+        app.add_api_route(verb.template, endpoint, name=name, **options)
         # The guide writes `/S2/?q=`; both spellings are one route.
-        app.add_api_route(verb.template + "/", endpoint, name=name + "/", include_in_schema=False, **options)
+        app.add_api_route(verb.template + "/", endpoint, name=name + "/", **options)
+    app.add_api_route(wire.FILES_PATH + "/{key:path}", _file, methods=["GET", "HEAD"], response_model=None)
     app.add_api_route(
-        wire.FILES_PATH + "/{key:path}", _file, methods=["GET", "HEAD"], include_in_schema=False, response_model=None
+        wire.OPENAPI_PATH, _openapi, methods=["GET"], dependencies=[Depends(_stranger)], response_model=None
     )
     return app
 
 
 # --- what all routes share -------------------------------------------------------------------------------------------
-def _only(verb: wire.Verb) -> Callable[[Request], None]:
+def _only(verb: wire.Verb) -> Callable[[Request], Awaitable[None]]:
     """Refuses query parameters that the verb does not take, and takes each only once."""
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:
         for name in request.query_params:
             if name not in verb.query:
                 allowed = ", ".join(verb.query) or "none"
@@ -110,7 +102,8 @@ def _only(verb: wire.Verb) -> Callable[[Request], None]:
     return check
 
 
-def _service(request: Request) -> Service:
+# What only looks at the request is a coroutine: a function would be sent through the threads, each by itself.
+async def _service(request: Request) -> Service:
     return request.app.state.service  # type: ignore[no-any-return]
 
 
@@ -119,18 +112,38 @@ def _access(request: Request) -> Access:
 
 
 def _account(request: Request) -> str:
-    return _access(request).account(request.headers.get("authorization"))
+    try:
+        account = _access(request).account(request.headers.get("authorization"))
+    except NotAuthenticated:
+        _stranger(request)
+        raise
+    if request.app.state.rates is not None:
+        request.app.state.rates["account"].take(account)
+    return account
 
 
-def _order_number(order_id: str) -> int:
-    if not (order_id.isascii() and order_id.isdigit() and len(order_id) <= 15):
+def _stranger(request: Request) -> None:
+    """Counts a request that has no good token by where it comes from."""
+    if request.app.state.rates is not None:
+        request.app.state.rates["address"].take(address_key(request.client.host if request.client else None))
+
+
+async def _order_number(order_id: str) -> int:
+    if not (order_id.isascii() and order_id.isdigit() and len(order_id) <= 10 and int(order_id) <= LARGEST_ORDER):
         raise UnknownOrder(f"{order_id[:40]!r} is not the number of an order.")
     return int(order_id)
+
+
+async def _delivery_name(delivery_id: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,10}-[0-9]{1,4}", delivery_id):
+        raise UnknownDelivery(f"{delivery_id[:40]!r} is not the identifier of a delivery.")
+    return delivery_id
 
 
 Services = Annotated[Service, Depends(_service)]
 AccountId = Annotated[str, Depends(_account)]
 OrderNumber = Annotated[int, Depends(_order_number)]
+DeliveryName = Annotated[str, Depends(_delivery_name)]
 
 
 def _number(request: Request, name: str) -> int | None:
@@ -142,7 +155,7 @@ def _number(request: Request, name: str) -> int | None:
     return int(text)
 
 
-def _window(request: Request) -> tuple[int, int]:
+async def _window(request: Request) -> tuple[int, int]:
     return window(_number(request, "start"), _number(request, "rows"))
 
 
@@ -175,57 +188,41 @@ def _noun(noun: Noun, *, status: int = 200, headers: dict[str, str] | None = Non
     return JSONResponse(noun.to_wire(), status_code=status, headers=headers)
 
 
-def _link(name: str, **parameters: object) -> Link:
-    verb = wire.VERBS[name]
-    return Link(href=verb.url(**parameters), method=verb.method)
+def _tagged(request: Request, answer: Response, *, keep: str = "private, no-cache") -> Response:
+    """An answer with a strong ETag, or 304 when the client holds just that. `keep` is its Cache-Control."""
+    tag = f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": keep}
+    held = [part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")]
+    if tag in held or held == ["*"]:
+        return Response(status_code=304, headers=headers)
+    answer.headers.update(headers)
+    return answer
 
 
-def _linked_product(product: Product) -> Product:
-    if product.collection == "S5P":
-        return product
-    links = {name: _link(name, product_id=product.id) for name in ("quicklook", "thumbnail")}
-    return product.model_copy(update={"links": links})
-
-
-def _linked_order(order: Order) -> Order:
-    links = {"self": _link("order", order_id=order.id), "deliveries": _link("order_deliveries", order_id=order.id)}
-    return order.model_copy(update={"links": links})
-
-
-def _linked_delivery(delivery: Delivery) -> Delivery:
-    place = {"order_id": delivery.order_id, "delivery_id": delivery.id}
-    names = ("download", "download_url", "metadata") if delivery.status == "delivered" else ()
-    links = {"self": _link("delivery", **place)} | {name: _link(name, **place) for name in names}
-    return delivery.model_copy(update={"links": links})
+def _unreadable(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return of_error(request, told(error.errors()))
 
 
 # --- the verbs -------------------------------------------------------------------------------------------------------
-def _login(
-    request: Request,
-    apikey: Annotated[str, Form()] = "",
-    grant_type: Annotated[str, Form()] = "",
-    client_id: Annotated[str, Form()] = "",
-) -> JSONResponse:
-    if grant_type != "api_key" or client_id != "IDP" or not apikey:
-        raise InvalidRequest(
-            "The token request is not in the One Atlas form.",
-            hint="Send the form fields apikey, grant_type=api_key and client_id=IDP.",
-        )
-    token = _access(request).login(apikey)
-    body = {"access_token": token, "expires_in": TOKEN_SECONDS, "refresh_expires_in": 0, "token_type": "Bearer"}
-    return JSONResponse(body, headers={"Cache-Control": "no-store"})
+def _login(request: Request, form: Annotated[LoginForm, Depends(login_form)]) -> JSONResponse:
+    token = Token(
+        access_token=_access(request).login(form.apikey.get_secret_value()),
+        expires_in=TOKEN_SECONDS,
+        refresh_expires_in=0,
+        token_type="Bearer",  # noqa: S106 - the word of RFC 6750, no secret
+    )
+    return JSONResponse(token.model_dump())
 
 
-def _search(request: Request, collection: str, service: Services, account: AccountId, place: Window) -> JSONResponse:
+def _search(request: Request, collection: str, service: Services, account: AccountId, place: Window) -> Response:
     total, products = _hits(request, collection, service, place)
-    return _page(request, place, total, [_linked_product(product) for product in products])
+    return _tagged(request, _page(request, place, total, [linked_product(product) for product in products]))
 
 
-def _search_ids(
-    request: Request, collection: str, service: Services, account: AccountId, place: Window
-) -> JSONResponse:
+def _search_ids(request: Request, collection: str, service: Services, account: AccountId, place: Window) -> Response:
     total, products = _hits(request, collection, service, place)
-    return _page(request, place, total, [product.id for product in products])
+    return _tagged(request, _page(request, place, total, [product.id for product in products]))
 
 
 def _hits(
@@ -245,21 +242,19 @@ def _thumbnail(product_id: str, service: Services, account: AccountId, request: 
 
 
 def _picture(request: Request, content: bytes) -> Response:
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "private, max-age=86400"}
-    if tag in [part.strip() for part in request.headers.get("if-none-match", "").split(",")]:
-        return Response(status_code=304, headers=headers)
     kind = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
-    return Response(content, media_type=kind, headers=headers)
+    return _tagged(request, Response(content, media_type=kind), keep="private, max-age=86400")
 
 
-def _estimate(body: _Products, service: Services, account: AccountId) -> JSONResponse:
+def _estimate(
+    body: Annotated[ProductsBody, Depends(products_body)], service: Services, account: AccountId
+) -> JSONResponse:
     return _noun(service.estimate(account, body.products))
 
 
 def _create_order(
     request: Request,
-    body: _OrderBody,
+    body: Annotated[OrderBody, Depends(order_body)],
     service: Services,
     account: AccountId,
     idempotency_key: Annotated[str | None, Header()] = None,
@@ -279,20 +274,20 @@ def _create_order(
         idempotency_key=idempotency_key,
     )
     location = wire.VERBS["order"].url(order_id=order.id)
-    return _noun(_linked_order(order), status=201, headers={"Location": location})
+    return _noun(linked_order(order), status=201, headers={"Location": location})
 
 
 def _orders(request: Request, service: Services, account: AccountId, place: Window) -> JSONResponse:
     total, orders = service.store.orders(account, *place)
-    return _page(request, place, total, [_linked_order(order) for order in orders])
+    return _page(request, place, total, [linked_order(order) for order in orders])
 
 
 def _order(order_id: OrderNumber, service: Services, account: AccountId) -> JSONResponse:
-    return _noun(_linked_order(service.store.order(account, order_id)))
+    return _noun(linked_order(service.store.order(account, order_id)))
 
 
 def _cancel(order_id: OrderNumber, service: Services, account: AccountId) -> JSONResponse:
-    return _noun(_linked_order(service.cancel(account, order_id)))
+    return _noun(linked_order(service.cancel(account, order_id)))
 
 
 def _all_deliveries(request: Request, service: Services, account: AccountId, place: Window) -> JSONResponse:
@@ -317,11 +312,11 @@ def _delivery_page(
 ) -> JSONResponse:
     start, rows = place
     total, found = service.list_deliveries(account, order_id=order_id, status=status, start=start, rows=rows)
-    return _page(request, place, total, [_linked_delivery(delivery) for delivery in found])
+    return _page(request, place, total, [linked_delivery(delivery) for delivery in found])
 
 
-def _delivery(order_id: OrderNumber, delivery_id: str, service: Services, account: AccountId) -> JSONResponse:
-    return _noun(_linked_delivery(service.store.delivery(account, order_id, delivery_id)))
+def _delivery(order_id: OrderNumber, delivery_id: DeliveryName, service: Services, account: AccountId) -> JSONResponse:
+    return _noun(linked_delivery(service.store.delivery(account, order_id, delivery_id)))
 
 
 def _delete(order_id: OrderNumber, service: Services, account: AccountId) -> Response:
@@ -336,24 +331,30 @@ def _signed(request: Request, order_id: int, delivery_id: str, service: Service,
         until = datetime.now(UTC) + timedelta(seconds=LINK_SECONDS)
         return SignedUrl(url=storage.presign(key, seconds=LINK_SECONDS), expires_at=until)
     path, expires = _access(request).link(key)
-    return SignedUrl(url=str(request.base_url).rstrip("/") + path, expires_at=expires)
+    try:
+        base = str(request.base_url).rstrip("/")
+    except ValueError:
+        raise InvalidRequest("The Host of the request is not a name.", hint="Send the gateway's name.") from None
+    return SignedUrl(url=base + path, expires_at=expires)
 
 
 def _download(
-    request: Request, order_id: OrderNumber, delivery_id: str, service: Services, account: AccountId
+    request: Request, order_id: OrderNumber, delivery_id: DeliveryName, service: Services, account: AccountId
 ) -> RedirectResponse:
     signed = _signed(request, order_id, delivery_id, service, account)
-    return RedirectResponse(signed.url, status_code=307, headers={"Cache-Control": "no-store"})
+    return RedirectResponse(signed.url, status_code=307)
 
 
 def _download_url(
-    request: Request, order_id: OrderNumber, delivery_id: str, service: Services, account: AccountId
+    request: Request, order_id: OrderNumber, delivery_id: DeliveryName, service: Services, account: AccountId
 ) -> JSONResponse:
-    return _noun(_signed(request, order_id, delivery_id, service, account), headers={"Cache-Control": "no-store"})
+    return _noun(_signed(request, order_id, delivery_id, service, account))
 
 
-def _metadata(order_id: OrderNumber, delivery_id: str, service: Services, account: AccountId) -> JSONResponse:
-    return _noun(service.metadata(account, order_id, delivery_id))
+def _metadata(
+    request: Request, order_id: OrderNumber, delivery_id: DeliveryName, service: Services, account: AccountId
+) -> Response:
+    return _tagged(request, _noun(service.metadata(account, order_id, delivery_id)))
 
 
 def _me(service: Services, account: AccountId) -> JSONResponse:
@@ -364,18 +365,53 @@ def _health(service: Services) -> JSONResponse:
     return _noun(service.catalogue.health(__version__))
 
 
+@cache
+def _described() -> bytes:
+    """The OpenAPI document, made once: it takes some 50 ms, and anybody may ask for it."""
+    return json.dumps(document(__version__)).encode()
+
+
+def _openapi() -> Response:
+    return Response(_described(), media_type="application/json", headers={"Cache-Control": "public, max-age=300"})
+
+
 def _file(request: Request, key: str, service: Services) -> FileResponse:
     """A stored object by a signed link; answers Range, If-Range and HEAD."""
     asked = request.query_params
     _access(request).check_link(key, asked.get("expires"), asked.get("signature"))
     storage = service.destinations.storage
-    try:
-        path = storage.path(key) if isinstance(storage, FolderStorage) else None
-    except (FileNotFoundError, InvalidRequest):
-        path = None
+    path = _stored_file(storage, key) if isinstance(storage, FolderStorage) else None
     if path is None:
         raise Forbidden("The product of this link has been deleted.")
-    return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+    _drop_unreadable_range(request)
+    return FileResponse(
+        path,
+        media_type="application/octet-stream",
+        filename=path.name,
+        headers={"Cache-Control": "private, no-cache"},
+    )
+
+
+def _stored_file(storage: FolderStorage, key: str) -> Path | None:
+    try:
+        path = storage.path(key)
+    except (InvalidRequest, OSError, RuntimeError):  # of a loop of links, before Python 3.13
+        return None
+    # A symbolic link in the storage, to wherever it leads, is none of our doing: another name for another file.
+    return path if path == storage.folder.resolve() / key else None
+
+
+def _drop_unreadable_range(request: Request) -> None:
+    """A Range of another unit, or one that is none, is as good as not there (RFC 9110, 14.2); starlette answers 400."""
+    asked = request.headers.get("range")
+    if asked is not None and not _readable_range(asked.strip().lower()):
+        request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
+
+
+def _readable_range(text: str) -> bool:
+    parts = re.findall(r"(?:^bytes=|,)\s*(\d{0,18})-(\d{0,18})\s*(?=,|$)", text)
+    whole = len(parts) == text.count(",") + 1
+    return whole and all((first or last) and int(first or 0) <= int(last or 10**18) for first, last in parts)
 
 
 _ENDPOINTS: dict[str, Callable[..., Response]] = {
@@ -399,88 +435,3 @@ _ENDPOINTS: dict[str, Callable[..., Response]] = {
     "me": _me,
     "health": _health,
 }
-
-
-# --- errors ----------------------------------------------------------------------------------------------------------
-def _guard(
-    on_request: Callable[[], None] | None,
-) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
-    """Counts requests, and turns away bodies that are too long before they are read."""
-
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        if on_request is not None:
-            on_request()
-        length = request.headers.get("content-length", "0")
-        chunked = "chunked" in request.headers.get("transfer-encoding", "").lower()
-        if chunked or not length.isdigit() or int(length) > wire.MAX_BODY:
-            error = RequestTooLarge(f"The body is longer than {wire.MAX_BODY:,} bytes, or does not say how long it is.")
-            return _answer(error)
-        try:
-            return await call_next(request)
-        except Exception as error:  # noqa: BLE001 - the last stop: whatever it is becomes a 500 with a number to ask for
-            return await run_in_threadpool(_fault, request, error)
-
-    return guard
-
-
-def _fault(request: Request, error: Exception) -> JSONResponse:
-    fault = GatewayFault(f"The gateway failed while answering {request.method} {request.url.path}.")
-    answer = _answer(fault)
-    _log.error(
-        "%s %s failed, correlation id %s", request.method, request.url.path, fault.correlation_id, exc_info=error
-    )
-    return answer
-
-
-def _answer(error: ExtensoError) -> JSONResponse:
-    error.correlation_id = error.correlation_id or str(uuid.uuid4())
-    kind = error if error.status is not None else InvalidRequest(error.message, hint=error.hint)
-    body = {
-        "correlationId": error.correlation_id,
-        "hint": kind.hint,
-        "internalCode": kind.code,
-        "message": kind.message,
-        "timestamp": int(time.time() * 1000),
-    }
-    if error.details:
-        body["details"] = {name: value for name, value in error.details.items() if value is not None}
-    headers = {"X-Ads-Correlation-Id": error.correlation_id}
-    if isinstance(error, (TooManyRequests, DatabaseUnavailable)):
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    if kind.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(body, status_code=kind.status or 400, headers=headers)
-
-
-def _add_errors(app: FastAPI) -> None:
-    @app.exception_handler(ExtensoError)
-    def _ours(request: Request, error: ExtensoError) -> JSONResponse:
-        return _answer(error)
-
-    @app.exception_handler(RequestValidationError)
-    def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return _answer(_told(error.errors()))
-
-    @app.exception_handler(ValidationError)
-    def _unreadable(request: Request, error: ValidationError) -> JSONResponse:
-        return _answer(_told(error.errors(include_input=False, include_url=False)))
-
-    @app.exception_handler(HTTPException)
-    def _http(request: Request, error: HTTPException) -> JSONResponse:
-        if error.status_code == 404:
-            return _answer(UnknownRoute(f"{request.method} {request.url.path[:200]} is not part of the API."))
-        if error.status_code == 405:
-            answer = _answer(InvalidRequest(f"{request.url.path[:200]} does not take {request.method}."))
-            answer.status_code = 405
-            answer.headers.update(dict(error.headers or {}))
-            return answer
-        return _answer(InvalidRequest(f"The request cannot be read: {error.detail}."))
-
-
-def _told(problems: Sequence[Any]) -> InvalidRequest:
-    """Where a body is wrong, without the values: they may be keys of a bucket."""
-    places = [
-        f"{'.'.join(str(part) for part in problem['loc'] if part != 'body') or 'body'}: {problem['msg']}"
-        for problem in problems[:5]
-    ]
-    return InvalidRequest(f"The request is not as it should be: {'; '.join(places)}.")
