@@ -24,7 +24,8 @@ from extenso_nb.errors import (
     UnknownDelivery,
     UnknownOrder,
 )
-from extenso_nb.gateway import store as store_module
+from extenso_nb.gateway import database as database_module
+from extenso_nb.gateway import tables
 from extenso_nb.gateway.store import NewDelivery, Store, Turn, database_url, order_status, sqlite_url
 from extenso_nb.models import Destination
 
@@ -345,7 +346,7 @@ def test_tables_from_before_there_were_versions(tmp_path: Path) -> None:
         old.executescript("DROP TABLE facts; DROP TABLE leases; ALTER TABLE deliveries DROP COLUMN again")
     store = Store(sqlite_url(tmp_path / "gateway.db"))
     assert store.due_deliveries() == [Turn("1-1")]
-    assert store.fact("schema") == str(store_module.SCHEMA)
+    assert store.fact("schema") == str(tables.SCHEMA)
     store.close()
 
 
@@ -354,11 +355,11 @@ def test_many_make_the_tables_at_once(postgres: str) -> None:
     with ThreadPoolExecutor(6) as pool:
         for store in pool.map(lambda _: Store(database_url(postgres)), range(6)):
             store.close()
-    assert rows(postgres, "SELECT value FROM facts WHERE name = 'schema'") == [(str(store_module.SCHEMA),)]
+    assert rows(postgres, "SELECT value FROM facts WHERE name = 'schema'") == [(str(tables.SCHEMA),)]
 
 
 def test_who_waits_for_a_lock_gets_it_or_an_answer(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "LOCK_SECONDS", 1.0)
+    monkeypatch.setattr(database_module, "LOCK_SECONDS", 1.0)
     store = Store(database_url(postgres))
     owner = store.add_account("owner", key="k", quota=1000)
     with psycopg.connect(postgres) as other, ThreadPoolExecutor(1) as pool:
@@ -379,7 +380,7 @@ def test_who_waits_for_a_lock_gets_it_or_an_answer(postgres: str, monkeypatch: p
 def test_one_that_stands_still_in_a_transaction_holds_up_nobody_for_ever(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(database_module, "IDLE_SECONDS", 0.5)
     store = Store(database_url(postgres))
     owner = store.add_account("owner", key="k", quota=1000)
 

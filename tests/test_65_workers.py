@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -28,6 +29,7 @@ from extenso_nb.gateway import deliveries as deliveries_module
 from extenso_nb.gateway.access import Access
 from extenso_nb.gateway.serve import BURIED, Settings, _begun, _owner, open_sources, serve, work
 from extenso_nb.gateway.store import Store, database_url
+from extenso_nb.gateway.workers import Member
 from extenso_nb.models import Order
 
 SLOWED = Path(__file__).with_name("slowed.py")
@@ -256,6 +258,43 @@ def test_the_database_goes_away_and_comes_back(team: Team, archive: Path, cluste
     assert PASSWORD not in team.logs()
     assert SECRET not in team.logs()
     assert PASSWORD not in (team.folder / "serve" / "gateway.json").read_text()
+
+
+def test_after_a_break_nobody_is_taken_for_dead_before_his_time(postgres: str, cluster: Cluster) -> None:
+    store = Store(database_url(postgres))
+    asked: list[set[str]] = []
+    work_of_mine: Any = SimpleNamespace(
+        executor_id="mine", steps="1", take_over=lambda living: asked.append(living()) or {}
+    )
+    buried: list[Member] = []
+    member = Member(store, work_of_mine, kind="worker", sources="s", buried=buried.append, silent=1.0)
+    member.enter()
+    store.enter("other", kind="worker", sources="s", steps="1", silent=1.0)
+    member.start()
+    try:
+        for _ in range(12):  # long enough for it to judge others
+            assert store.beat("other") is not None
+            time.sleep(0.15)
+        cluster.stop()
+        time.sleep(1.5)
+        cluster.start()
+        time.sleep(0.6)
+        assert store.beat("other") is not None, "the silence was that of the database"
+        end = time.monotonic() + 10
+        while {process.id for process in store.processes()} != {"mine"}:
+            assert time.monotonic() < end, "one that is silent is dead in the end"
+            time.sleep(0.05)
+        assert asked[-1] <= {"mine", "other"}
+        assert buried == []
+        # And it notices when the others took itself for dead.
+        store.leave("mine")
+        while not buried:
+            assert time.monotonic() < end + 5
+            time.sleep(0.05)
+    finally:
+        cluster.start()
+        member.stop()
+        store.close()
 
 
 # --- who may not join ------------------------------------------------------------------------------------------------

@@ -98,6 +98,9 @@ class Deliveries:
             "executor_id": executor_id,
             "log_level": "WARNING",
         }
+        if store.shared:
+            # With the 15 of the store: three processes fit into the 100 connections that PostgreSQL has by default.
+            self._config["sys_db_pool_size"] = 15
 
     @property
     def steps(self) -> str:
