@@ -8,6 +8,7 @@ import random
 import stat
 import struct
 import tracemalloc
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from extenso_nb.errors import DamagedProduct
-from extenso_nb.gateway import manifest, ziprecords, zipstream
+from extenso_nb.gateway import manifest, zipfeed, zipnames, ziprecords, zipstream
 from extenso_nb.gateway.checking import CheckedStream, CountingStream, NetcdfStream, checking
 from extenso_nb.gateway.manifest import Manifest
 from extenso_nb.gateway.packing import pack
@@ -331,7 +332,7 @@ files_of = st.dictionaries(
     st.one_of(st.just(b""), st.binary(max_size=200), st.integers(0, 5000).map(lambda n: (b"abcdefg" * 1000)[:n])),
     min_size=1,
     max_size=5,
-).filter(lambda files: len({zipstream.unicodedata.normalize("NFC", name).casefold() for name in files}) == len(files))
+).filter(lambda files: len({unicodedata.normalize("NFC", name).casefold() for name in files}) == len(files))
 
 
 @given(
@@ -740,7 +741,7 @@ def test_as_many_members_and_names_as_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert "more than 19 members" in refused(data)
     monkeypatch.setattr(zipstream, "MEMBERS_MAX", 20)
     check_passes(data)
-    monkeypatch.setattr(zipstream, "NAMES_MAX", 40)
+    monkeypatch.setattr(zipnames, "NAMES_MAX", 40)
     assert "more than 40 characters" in refused(data)
 
 
@@ -937,12 +938,12 @@ def test_a_manifest_that_cannot_be_used_is_a_finding(case: str) -> None:
 
 def test_a_manifest_too_large_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     content = listing(DATA)
-    monkeypatch.setattr(zipstream, "SIZE_MAX", len(content))
+    monkeypatch.setattr(zipfeed, "SIZE_MAX", len(content))
     assert kinds(product(DATA, content)) == {}
-    monkeypatch.setattr(zipstream, "SIZE_MAX", len(content) - 1)
+    monkeypatch.setattr(zipfeed, "SIZE_MAX", len(content) - 1)
     assert kinds(product(DATA, content)) == {"P.SAFE/manifest.safe": "unreadable"}
     monkeypatch.setattr(manifest, "_LISTED_MAX", 2)
-    monkeypatch.setattr(zipstream, "SIZE_MAX", len(content))
+    monkeypatch.setattr(zipfeed, "SIZE_MAX", len(content))
     assert kinds(product(DATA, content)) == {"P.SAFE/manifest.safe": "unreadable"}
 
 

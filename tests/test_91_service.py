@@ -88,7 +88,7 @@ def test_every_parameter_with_its_limits() -> None:
 
 
 def test_the_numbers_in_the_text() -> None:
-    said = TEXT.replace("\n", " ")
+    said = re.sub(r"\s+", " ", TEXT)
     assert f"at most {wire.MAX_BODY:,} bytes" in said
     assert f"at most {wire.MAX_PRODUCTS:,} products" in said
     assert bodies.BODY_SECONDS == 60
@@ -167,10 +167,11 @@ def test_every_setting() -> None:
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Settings)])
 def test_every_setting_of_a_gateway_can_be_set_or_is_our_own(field: str) -> None:
-    spelled = {"sources": "--source", "idle_seconds": "--idle", "api_key": "EXTENSO_API_KEY"}
+    spelled = {"sources": "--source", "idle_seconds": "--idle", "silent_seconds": "--silent", "deliver": "--no-work"}
+    spelled |= {"api_key": "EXTENSO_API_KEY", "secret": "EXTENSO_SECRET"}
     ours = {"cache_dir", "schedule"}  # for tests; a gateway has no reason to change them
     if field in ours:
         return
     option = spelled.get(field, "--" + field.replace("_", "-"))
-    assert option in serve_options() or option == "EXTENSO_API_KEY"
+    assert option in serve_options() or option.startswith("EXTENSO_")
     assert f"`{option}`" in TEXT

@@ -1,4 +1,4 @@
-"""The records of a zip, as numbers and bytes (APPNOTE.TXT 6.3.10, sections 4.3 to 4.5): those of stored members written.
+"""The records of a zip, as numbers and bytes (APPNOTE.TXT 6.3.10, sections 4.3 to 4.5): written for stored members, and read.
 
 What is written here has stored members only, so packed and unpacked size are one. Sizes and offsets that do not fit
 into 32 bits go into ZIP64 fields.
@@ -7,6 +7,7 @@ into 32 bits go into ZIP64 fields.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 __all__ = [
     "CENTRAL",
@@ -28,7 +29,12 @@ __all__ = [
     "descriptor",
     "end_records",
     "entry",
+    "fields",
+    "fitting",
+    "is_corrupt",
     "local_header",
+    "what_it_is",
+    "without",
 ]
 
 LOCAL = struct.Struct("<4sHHHHHIIIHH")
@@ -131,3 +137,60 @@ def end_records(count: int, size: int, offset: int, comment: bytes = b"") -> byt
     few = count if count < MANY else 0xFFFF
     narrow = [0xFFFFFFFF if value >= ZIP64 else value for value in (size, offset)]
     return wide + END.pack(END_SIGNATURE, 0, 0, few, few, *narrow, len(comment)) + comment
+
+
+# --- what a reader asks of records ------------------------------------------------------------------------------------
+MARK = 0xFFFFFFFF
+"""Stands in a 32-bit field for "see the ZIP64 field"."""
+SPLIT = (DESCRIPTOR_SIGNATURE, b"PK00")
+"""With which a zip in parts begins, or what was meant to become one."""
+
+
+def fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    """The extra fields; what is no field (some pad with zeros) ends them."""
+    at = 0
+    while at + 4 <= len(extra):
+        tag, length = struct.unpack_from("<HH", extra, at)
+        if at + 4 + length > len(extra):
+            return
+        yield tag, extra[at + 4 : at + 4 + length]
+        at += 4 + length
+
+
+def is_corrupt(extra: bytes) -> bool:
+    """Whether more is left after the extra fields than padding."""
+    return len(extra) - sum(4 + len(data) for _, data in fields(extra)) >= 4
+
+
+def without(extra: bytes, unwanted: int) -> bytes:
+    """The extra fields but one kind."""
+    return b"".join(struct.pack("<HH", tag, len(data)) + data for tag, data in fields(extra) if tag != unwanted)
+
+
+def fitting(ahead: bytes, crc: int, packed: int, size: int, *, signed_only: bool = False) -> bytes | None:
+    """The descriptor with which `ahead` begins, if it has these numbers and a record comes after it."""
+    bodies = [struct.pack("<IQQ", crc, packed, size)]
+    if packed <= MARK and size <= MARK:
+        bodies.append(struct.pack("<III", crc, packed, size))
+    layouts = [DESCRIPTOR_SIGNATURE + body for body in bodies] + ([] if signed_only else bodies)
+    for layout in layouts:
+        after = ahead[len(layout) : len(layout) + 4]
+        if ahead.startswith(layout) and after in {LOCAL_SIGNATURE, CENTRAL_SIGNATURE}:
+            return layout
+    return None
+
+
+def what_it_is(start: bytes) -> str:
+    """What begins with these bytes, where a zip should."""
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if not start:
+        return "it is empty"
+    if start.startswith(SPLIT):
+        return "it is a part of a zip in several parts"
+    if start.startswith(END_SIGNATURE):
+        return "it has no members"
+    if LOCAL_SIGNATURE.startswith(start):
+        return f"it is cut short after {len(start)} bytes"
+    if text.startswith(b"<"):
+        return f"it is HTML or XML, and begins with {start!r}"
+    return f"it begins with {start!r}, and not with a member"

@@ -16,20 +16,17 @@ pass byte for byte.
 
 from __future__ import annotations
 
-import hashlib
-import re
-import stat
 import struct
-import unicodedata
 import zlib
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from extenso_nb.errors import DamagedProduct
 from extenso_nb.gateway import ziprecords
-from extenso_nb.gateway.manifest import SIZE_MAX, Arrived, Finding, Manifest, is_manifest
+from extenso_nb.gateway.manifest import Arrived, Finding, Manifest, is_manifest
+from extenso_nb.gateway.zipfeed import Cut, Held, Input, Tap
+from extenso_nb.gateway.zipnames import Names, check_type, harmless, quoted
 from extenso_nb.gateway.ziprecords import (
     CENTRAL,
     CENTRAL_SIGNATURE,
@@ -54,8 +51,6 @@ BLOCK = 1 << 20
 """Bytes of a block that is handed on, at most."""
 MEMBERS_MAX = 100_000
 """Members of a zip; a product has at most some thousands."""
-NAMES_MAX = 32_000_000
-"""Characters of all names, and of the folders in them."""
 NAME_MAX = 4096
 """Bytes of one name: what a path has on Linux."""
 
@@ -66,16 +61,10 @@ _ENCRYPTED, _PATCHED, _STRONGLY, _MASKED = 0x0001, 0x0020, 0x0040, 0x2000
 _LEVEL = 0x0006  # how well was deflated: says nothing of a stored member
 _VERSION_MAX = 63  # of APPNOTE.TXT; from there on zipfile refuses
 _UNICODE_PATH = 0x7075
-_UNIX = frozenset({3, 19})  # and macOS
 _MARK, _MARK16 = 0xFFFFFFFF, 0xFFFF  # "see the ZIP64 field"
-_SPLIT = (DESCRIPTOR_SIGNATURE, b"PK00")  # a zip in parts, or what was meant to become one
 
 Steps: TypeAlias = Generator[bytes | None, None, Any]
 """What the parser yields: bytes to hand on, or None for "more input, please"."""
-
-
-Refuse: TypeAlias = Callable[[str], NoReturn]
-"""Raises DamagedProduct for the reason given."""
 
 
 class _Header(NamedTuple):
@@ -114,10 +103,6 @@ class _Member:
     checksums: dict[str, str] = field(default_factory=dict)
 
 
-class _Cut(Exception):
-    """The input ended where more of it had to come."""
-
-
 class ZipStream:
     """Checks the zip `name` while its bytes pass.
 
@@ -145,8 +130,8 @@ class ZipStream:
         """The member that is the product's manifest, once it has passed."""
         self.findings: tuple[Finding, ...] = ()
         """After the end: where the product is not as its manifest says."""
-        self._input = _Input()
-        self._names = _Names()
+        self._input = Input()
+        self._names = Names()
         self._hash_members = hash_members
         self._algorithms: tuple[str, ...] = ("md5",) if hash_members else ()
         self._listing: Manifest | None = None
@@ -189,7 +174,7 @@ class ZipStream:
                 if step:
                     self.count_out += len(step)
                     yield step
-        except _Cut:
+        except Cut:
             self._failure = self._damage(f"it is cut short after {self.count_in} bytes")
         except DamagedProduct as error:
             self._failure = error
@@ -209,7 +194,7 @@ class ZipStream:
     def _zip(self) -> Steps:
         start = yield from self._input.up_to(16)
         if start[:4] != LOCAL_SIGNATURE:
-            self._refuse(_what_it_is(start))
+            self._refuse(ziprecords.what_it_is(start))
         self._input.back(start)
         while (signature := (yield from self._input.exactly(4))) == LOCAL_SIGNATURE:
             yield from self._member()
@@ -222,7 +207,7 @@ class ZipStream:
         """One member: header, data, descriptor."""
         header = yield from self._header()
         start = self.count_out
-        tap = _Tap(self._algorithms, keep=is_manifest(header.shown) and self.manifest is None)
+        tap = Tap(self._algorithms, keep=is_manifest(header.shown) and self.manifest is None)
         if header.method == _DEFLATED:
             self.restored = True
             crc, packed, size = yield from self._restored_member(header, tap)
@@ -231,7 +216,7 @@ class ZipStream:
             crc, packed, size = yield from self._stored_member(header, tap)
             flags = header.flags
         if size and header.shown.endswith("/"):
-            self._refuse(f"{_quoted(header.shown)} is a folder by its name, but has data")
+            self._refuse(f"{quoted(header.shown)} is a folder by its name, but has data")
         member = _Member(header.name, flags, header.method, crc, packed, size, start, tap.checksums())
         self._by_offset[header.offset] = member
         self.members += 1
@@ -251,7 +236,7 @@ class ZipStream:
         extra = yield from self._input.exactly(extra_length)
         shown = self._name(name, flags)
         self._check_kind(shown, flags, method)
-        fields = list(_fields(extra))
+        fields = list(ziprecords.fields(extra))
         size, packed = self._wide(shown, fields, [size, packed])
         after = bool(flags & DESCRIBED_AFTER)
         self._names.add(name, shown, self._refuse)
@@ -270,7 +255,7 @@ class ZipStream:
             # Each may stand here or follow the data (Info-ZIP writes the size alone); 0 and the mark: it follows.
             None if after and packed in {0, _MARK} else packed,
             None if after and size in {0, _MARK} else size,
-            _without(extra, ZIP64_FIELD),
+            ziprecords.without(extra, ZIP64_FIELD),
         )
 
     def _name(self, name: bytes, flags: int) -> str:
@@ -283,23 +268,23 @@ class ZipStream:
 
     def _check_kind(self, shown: str, flags: int, method: int) -> None:
         if flags & (_ENCRYPTED | _STRONGLY | _MASKED) or method == 99:
-            self._refuse(f"{_quoted(shown)} is encrypted")
+            self._refuse(f"{quoted(shown)} is encrypted")
         if flags & _PATCHED:
-            self._refuse(f"{_quoted(shown)} is a patch to another file")
+            self._refuse(f"{quoted(shown)} is a patch to another file")
         if method not in {_STORED, _DEFLATED}:
             kind = _METHODS.get(method, "a method not known here")
-            self._refuse(f"{_quoted(shown)} is compressed with {kind} (method {method}); only Deflate is taken")
+            self._refuse(f"{quoted(shown)} is compressed with {kind} (method {method}); only Deflate is taken")
 
     def _wide(self, shown: str, fields: list[tuple[int, bytes]], values: list[int]) -> list[int]:
         """Values of 32 bits, those that are marked replaced by what the ZIP64 field has, in its order."""
         found = [data for tag, data in fields if tag == ZIP64_FIELD]
         if len(found) > 1:
-            self._refuse(f"{_quoted(shown)} has two ZIP64 fields")
+            self._refuse(f"{quoted(shown)} has two ZIP64 fields")
         if not found:
             return values
         marked = [index for index, value in enumerate(values) if value == _MARK]
         if len(found[0]) < 8 * len(marked):
-            self._refuse(f"the ZIP64 field of {_quoted(shown)} is too short")
+            self._refuse(f"the ZIP64 field of {quoted(shown)} is too short")
         wide = struct.unpack_from(f"<{len(marked)}Q", found[0])
         replaced = dict(zip(marked, wide, strict=True))
         return [replaced.get(index, value) for index, value in enumerate(values)]
@@ -307,15 +292,15 @@ class ZipStream:
     def _check_unicode_path(self, shown: str, fields: list[tuple[int, bytes]]) -> None:
         """A second name in an extra field must be the first one: some programs go by the one, some by the other."""
         for tag, data in fields:
-            if tag == _UNICODE_PATH and data[5:] != shown.encode() and (shown.isascii() or not _harmless(data[5:])):
-                self._refuse(f"{_quoted(shown)} has another name in its Unicode path field")
+            if tag == _UNICODE_PATH and data[5:] != shown.encode() and (shown.isascii() or not harmless(data[5:])):
+                self._refuse(f"{quoted(shown)} has another name in its Unicode path field")
 
     # --- data --------------------------------------------------------------------------------------------------------
-    def _stored_member(self, header: _Header, tap: _Tap) -> Steps:
+    def _stored_member(self, header: _Header, tap: Tap) -> Steps:
         """A member that passes byte for byte; returns CRC, packed size and size."""
         size = header.packed if header.size is None else header.size
         if header.packed not in {None, size}:
-            self._refuse(f"{_quoted(header.shown)} is stored, but has two sizes: {header.packed} and {header.size}")
+            self._refuse(f"{quoted(header.shown)} is stored, but has two sizes: {header.packed} and {header.size}")
         yield header.raw
         if size is None:
             return (yield from self._unsized(header, tap))
@@ -331,24 +316,24 @@ class ZipStream:
             yield (yield from self._descriptor(header, crc, size, size))
         return crc, size, size
 
-    def _unsized(self, header: _Header, tap: _Tap) -> Steps:
+    def _unsized(self, header: _Header, tap: Tap) -> Steps:
         """Stored data without a size in front: they end where a descriptor fits what came before it.
 
         It must have its signature, the CRC and the size of all data before, and a record after it. Should a member hold
         those bytes by chance, the directory has another size, and the zip is refused: never is another end passed on.
         Where no end is found all the rest of the zip was taken for data, so the last of it is held back as well.
         """
-        crc, size, window, held = 0, 0, b"", _Held(END.size + 0xFFFF)
+        crc, size, window, held = 0, 0, b"", Held(END.size + 0xFFFF)
         while True:
             try:
                 window += yield from self._input.some(BLOCK - 32)
-            except _Cut:
-                self._refuse(f"the end of {_quoted(header.shown)}, stored without its size before it, was not found")
+            except Cut:
+                self._refuse(f"the end of {quoted(header.shown)}, stored without its size before it, was not found")
             at = done = 0
             while (at := window.find(DESCRIPTOR_SIGNATURE, at)) >= 0 and at + 28 <= len(window):
                 if struct.unpack_from("<I", window, at + 8)[0] == (size + at) & 0xFFFFFFFF:
                     crc, done = zlib.crc32(memoryview(window)[done:at], crc), at
-                    layout = _fitting(window[at : at + 28], crc, size + at, size + at, signed_only=True)
+                    layout = ziprecords.fitting(window[at : at + 28], crc, size + at, size + at, signed_only=True)
                     if layout is not None:
                         self._input.back(window[at + len(layout) :])
                         tap.see(window[:at])
@@ -365,7 +350,7 @@ class ZipStream:
             size += keep
             window = window[keep:]
 
-    def _restored_member(self, header: _Header, tap: _Tap) -> Steps:
+    def _restored_member(self, header: _Header, tap: Tap) -> Steps:
         """A deflated member, written as a stored one; returns CRC, packed size and size."""
         flags = header.flags & ~_LEVEL
         # Of unknown size: 64 bits for whatever may come.
@@ -388,16 +373,16 @@ class ZipStream:
 
     def _fitting_extra(self, header: _Header) -> bytes:
         if len(header.extra) > 0xFFFF - 32:
-            self._refuse(f"the extra fields of {_quoted(header.shown)} leave no room for a ZIP64 field")
+            self._refuse(f"the extra fields of {quoted(header.shown)} leave no room for a ZIP64 field")
         return header.extra
 
-    def _inflated(self, header: _Header, tap: _Tap) -> Steps:
+    def _inflated(self, header: _Header, tap: Tap) -> Steps:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         crc = packed = size = 0
         while not inflater.eof:
             most = _PIECE if header.packed is None else min(_PIECE, header.packed - packed)
             if not most:
-                self._refuse(f"the compressed data of {_quoted(header.shown)} do not end where they should")
+                self._refuse(f"the compressed data of {quoted(header.shown)} do not end where they should")
             piece = yield from self._input.some(most)
             packed += len(piece)
             while True:
@@ -406,11 +391,11 @@ class ZipStream:
                 try:
                     data = inflater.decompress(piece, room)
                 except zlib.error as error:
-                    self._refuse(f"{_quoted(header.shown)} cannot be inflated ({error})")
+                    self._refuse(f"{quoted(header.shown)} cannot be inflated ({error})")
                 size += len(data)
                 if header.size is not None and size > header.size:
                     self._refuse(
-                        f"{_quoted(header.shown)} inflates to more than the {header.size} bytes that it promises"
+                        f"{quoted(header.shown)} inflates to more than the {header.size} bytes that it promises"
                     )
                 crc = zlib.crc32(data, crc)
                 tap.see(data)
@@ -425,20 +410,20 @@ class ZipStream:
     def _compare(self, header: _Header, crc: int, packed: int, size: int) -> None:
         """The data against the header."""
         if header.packed not in {None, packed}:
-            self._refuse(f"{_quoted(header.shown)} has {packed} compressed bytes, and not {header.packed}")
+            self._refuse(f"{quoted(header.shown)} has {packed} compressed bytes, and not {header.packed}")
         if header.size not in {None, size}:
-            self._refuse(f"{_quoted(header.shown)} has {size} bytes, and not {header.size}")
+            self._refuse(f"{quoted(header.shown)} has {size} bytes, and not {header.size}")
         if header.crc not in {None, crc}:
-            self._refuse(f"the CRC of {_quoted(header.shown)} is wrong")
+            self._refuse(f"the CRC of {quoted(header.shown)} is wrong")
 
     def _descriptor(self, header: _Header, crc: int, packed: int, size: int) -> Generator[None, None, bytes]:
         """The descriptor after the data, as it is: with signature or without, sizes of 32 bits or 64."""
         ahead = yield from self._input.up_to(28)
-        layout = _fitting(ahead, crc, packed, size)
+        layout = ziprecords.fitting(ahead, crc, packed, size)
         if layout is None:
             if len(ahead) < 28:
-                raise _Cut
-            self._refuse(f"what follows the data of {_quoted(header.shown)} does not have their CRC and sizes")
+                raise Cut
+            self._refuse(f"what follows the data of {quoted(header.shown)} does not have their CRC and sizes")
         self._input.back(ahead[len(layout) :])
         return layout
 
@@ -480,25 +465,25 @@ class ZipStream:
         disk, internal, external, offset = fields[13:]
         shown = self._name(name, flags)
         self._check_kind(shown, flags, method)
-        if _is_corrupt(extra):
-            self._refuse(f"the extra fields of {_quoted(shown)} in the directory are corrupt")
-        tagged, kept = list(_fields(extra)), _without(extra, ZIP64_FIELD)
+        if ziprecords.is_corrupt(extra):
+            self._refuse(f"the extra fields of {quoted(shown)} in the directory are corrupt")
+        tagged, kept = list(ziprecords.fields(extra)), ziprecords.without(extra, ZIP64_FIELD)
         size, packed, offset = self._wide(shown, tagged, [size, packed, offset])
         member = self._by_offset.pop(offset, None)
         if member is None:
-            self._refuse(f"the directory says that {_quoted(shown)} is at byte {offset}, where it is not")
+            self._refuse(f"the directory says that {quoted(shown)} is at byte {offset}, where it is not")
         self._check_entry(member, shown, name, (flags, method, crc, packed, size))
         self._check_unicode_path(shown, tagged)
-        _check_type(shown, external, made_by >> 8, self._refuse)
+        check_type(shown, external, made_by >> 8, self._refuse)
         if disk and (disk != _MARK16 or kept == extra):
-            self._refuse(f"{_quoted(shown)} is in another part of a zip in several parts")
+            self._refuse(f"{quoted(shown)} is in another part of a zip in several parts")
         if version & 0xFF > _VERSION_MAX:
-            self._refuse(f"{_quoted(shown)} wants version {(version & 0xFF) / 10} of the format")
+            self._refuse(f"{quoted(shown)} wants version {(version & 0xFF) / 10} of the format")
         raw = fixed + name + extra + comment
         if not self.restored:
             return raw, raw
         if len(kept) > 0xFFFF - 32:
-            self._refuse(f"the extra fields of {_quoted(shown)} leave no room for a ZIP64 field")
+            self._refuse(f"the extra fields of {quoted(shown)} leave no room for a ZIP64 field")
         written = ziprecords.entry(
             name,
             flags=member.flags,
@@ -526,7 +511,7 @@ class ZipStream:
         }
         for what, same in compared.items():
             if not same:
-                self._refuse(f"the directory has another {what} for {_quoted(shown)} than the member itself")
+                self._refuse(f"the directory has another {what} for {quoted(shown)} than the member itself")
 
     def _end(
         self, signature: bytes, said: tuple[int, int, int], tails: tuple[bytes, bytes]
@@ -581,233 +566,3 @@ class ZipStream:
     def _conclude(self) -> None:
         if self._listing is not None:
             self.findings = tuple(self._listing.compare(self._arrived, checksums=self._hash_members))
-
-
-# --- bytes that come -------------------------------------------------------------------------------------------------
-class _Input:
-    """The bytes fed, taken in runs. What is a generator here yields None when it wants more input."""
-
-    def __init__(self) -> None:
-        self.position = 0
-        """Offset in the zip of the next byte to be taken."""
-        self.ended = False
-        self._block = b""
-        self._at = 0
-
-    @property
-    def left(self) -> int:
-        return len(self._block) - self._at
-
-    def give(self, block: bytes) -> None:
-        self._block, self._at = block, 0
-
-    def back(self, data: bytes) -> None:
-        """Give back the last bytes taken."""
-        self.position -= len(data)
-        if self._at >= len(data):
-            self._at -= len(data)
-        else:  # they came from two blocks
-            self._block, self._at = data + self._block[self._at :], 0
-
-    def some(self, most: int) -> Generator[None, None, bytes]:
-        """At least one byte and at most `most`; a whole block is not copied. Raises _Cut at the end."""
-        while self._at == len(self._block):
-            if self.ended:
-                raise _Cut
-            yield None
-        piece = self._block[self._at : self._at + most]
-        self._at += len(piece)
-        self.position += len(piece)
-        return piece
-
-    def up_to(self, number: int) -> Generator[None, None, bytes]:
-        """`number` bytes, or fewer when the input ends."""
-        pieces, length = [], 0
-        while length < number:
-            try:
-                piece = yield from self.some(number - length)
-            except _Cut:
-                break
-            pieces.append(piece)
-            length += len(piece)
-        return b"".join(pieces)
-
-    def exactly(self, number: int) -> Generator[None, None, bytes]:
-        """`number` bytes. Raises _Cut when fewer come."""
-        data = yield from self.up_to(number)
-        if len(data) < number:
-            raise _Cut
-        return data
-
-
-class _Held:
-    """The last `size` bytes or more of what is to be handed on."""
-
-    def __init__(self, size: int) -> None:
-        self._pieces: deque[bytes] = deque()
-        self._spare = -size
-
-    def add(self, piece: bytes) -> Iterator[bytes]:
-        """Take some more; gives what need not be held."""
-        self._pieces.append(piece)
-        self._spare += len(piece)
-        while self._spare >= len(self._pieces[0]):
-            self._spare -= len(self._pieces[0])
-            yield self._pieces.popleft()
-
-    def release(self) -> Iterator[bytes]:
-        """All that is held."""
-        yield from self._pieces
-
-
-class _Tap:
-    """Looks at the data of one member as they pass: hashes them, and keeps them where they are a manifest."""
-
-    def __init__(self, algorithms: tuple[str, ...], *, keep: bool) -> None:
-        self.keep = keep
-        # Checksums are compared with those of the manifest; nothing is protected by them.
-        self._hashes = [hashlib.new(algorithm, usedforsecurity=False) for algorithm in algorithms]
-        self._pieces: list[bytes] | None = []
-        self._length = 0
-
-    def see(self, data: bytes) -> None:
-        for each in self._hashes:
-            each.update(data)
-        if self.keep and self._pieces is not None:
-            self._length += len(data)
-            self._pieces.append(data)
-            if self._length > SIZE_MAX:
-                self._pieces = None
-
-    def checksums(self) -> dict[str, str]:
-        return {each.name: each.hexdigest() for each in self._hashes}
-
-    def content(self) -> bytes | None:
-        """None: more than a manifest may have."""
-        return None if self._pieces is None else b"".join(self._pieces)
-
-
-# --- names -----------------------------------------------------------------------------------------------------------
-class _Names:
-    """The names so far; none may lead out, come twice, or be both a file and a folder, on any system."""
-
-    def __init__(self) -> None:
-        self._files: set[str] = set()
-        self._folders: set[str] = set()
-        self._listed_folders: set[str] = set()
-        self._length = 0
-
-    def add(self, raw: bytes, shown: str, refuse: Refuse) -> None:
-        if why := _unsafe(raw, shown):
-            refuse(f"the name {_quoted(shown)} {why}")
-        key = unicodedata.normalize("NFC", shown).casefold()
-        parts = [part for part in key.split("/") if part not in {"", "."}]
-        key = "/".join(parts)
-        known = self._listed_folders if shown.endswith("/") else self._files
-        if key in known:
-            refuse(f"{_quoted(shown)} is there twice, or in two spellings")
-        known.add(key)
-        self._length += len(key)
-        # Upwards from the nearest; where one is known, so are those above it.
-        for number in range(len(parts) - (not shown.endswith("/")), 0, -1):
-            folder = "/".join(parts[:number])
-            if folder in self._folders:
-                break
-            if folder in self._files:
-                refuse(f"{_quoted(shown)} makes a folder of a file")
-            self._folders.add(folder)
-            self._length += len(folder)
-        if not shown.endswith("/") and key in self._folders:
-            refuse(f"{_quoted(shown)} makes a file of a folder")
-        if self._length > NAMES_MAX:
-            refuse(f"its names have more than {NAMES_MAX} characters")
-
-
-def _unsafe(raw: bytes, shown: str) -> str | None:
-    """Why a name is not one of a file within the product."""
-    parts = shown.split("/")
-    reasons = {
-        "is empty": not shown,
-        "has a NUL in it": b"\0" in raw,
-        "begins at the root of the file system": shown.startswith("/"),
-        "has a backslash in it": "\\" in shown,
-        "begins with a drive": re.match("[A-Za-z]:", shown) is not None,
-        "leads out of the product": ".." in parts,
-        "names nothing": shown != "./" and all(part in {"", "."} for part in parts),
-    }
-    return next((why for why, is_so in reasons.items() if is_so), None)
-
-
-def _harmless(raw: bytes) -> bool:
-    """Whether a second name, in UTF-8, is one that may stand beside a first one in another encoding."""
-    try:
-        shown = raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return not shown.isascii() and _unsafe(raw, shown) is None
-
-
-def _check_type(shown: str, external: int, system: int, refuse: Refuse) -> None:
-    """Only files and folders; on Unix the upper half of the external attributes is the mode, elsewhere it may be."""
-    kind = stat.S_IFMT(external >> 16)
-    if kind == stat.S_IFLNK:
-        refuse(f"{_quoted(shown)} is a link")
-    if system not in _UNIX:
-        return
-    if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
-        refuse(f"{_quoted(shown)} is neither a file nor a folder")
-    if kind == stat.S_IFDIR and not shown.endswith("/"):
-        refuse(f"{_quoted(shown)} is a file by its name and a folder by its attributes")
-
-
-def _quoted(name: str) -> str:
-    return repr(name if len(name) <= 200 else f"{name[:100]}...{name[-90:]}")
-
-
-# --- records ---------------------------------------------------------------------------------------------------------
-def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    """The extra fields; what is no field (some pad with zeros) ends them."""
-    at = 0
-    while at + 4 <= len(extra):
-        tag, length = struct.unpack_from("<HH", extra, at)
-        if at + 4 + length > len(extra):
-            return
-        yield tag, extra[at + 4 : at + 4 + length]
-        at += 4 + length
-
-
-def _is_corrupt(extra: bytes) -> bool:
-    return len(extra) - sum(4 + len(data) for _, data in _fields(extra)) >= 4
-
-
-def _without(extra: bytes, unwanted: int) -> bytes:
-    return b"".join(struct.pack("<HH", tag, len(data)) + data for tag, data in _fields(extra) if tag != unwanted)
-
-
-def _fitting(ahead: bytes, crc: int, packed: int, size: int, *, signed_only: bool = False) -> bytes | None:
-    """The descriptor with which `ahead` begins, if it has these numbers and a record comes after it."""
-    bodies = [struct.pack("<IQQ", crc, packed, size)]
-    if packed <= _MARK and size <= _MARK:
-        bodies.append(struct.pack("<III", crc, packed, size))
-    layouts = [DESCRIPTOR_SIGNATURE + body for body in bodies] + ([] if signed_only else bodies)
-    for layout in layouts:
-        after = ahead[len(layout) : len(layout) + 4]
-        if ahead.startswith(layout) and after in {LOCAL_SIGNATURE, CENTRAL_SIGNATURE}:
-            return layout
-    return None
-
-
-def _what_it_is(start: bytes) -> str:
-    """What begins with these bytes, where a zip should."""
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if not start:
-        return "it is empty"
-    if start.startswith(_SPLIT):
-        return "it is a part of a zip in several parts"
-    if start.startswith(END_SIGNATURE):
-        return "it has no members"
-    if LOCAL_SIGNATURE.startswith(start):
-        return f"it is cut short after {len(start)} bytes"
-    if text.startswith(b"<"):
-        return f"it is HTML or XML, and begins with {start!r}"
-    return f"it begins with {start!r}, and not with a member"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from extenso_nb.errors import DataDirectoryReadOnly
-from extenso_nb.storage.keys import checked_key
+from extenso_nb.storage.ahead import ahead
+from extenso_nb.storage.keys import AHEAD, checked_key
 from extenso_nb.storage.objects import Storage
 
 if TYPE_CHECKING:
@@ -45,6 +49,28 @@ class FolderStorage(Storage):
     def __repr__(self) -> str:
         return f"<FolderStorage {self.folder}>"
 
+    def put(self, key: str, blocks: Iterable[bytes | memoryview]) -> None:
+        """Store an object from blocks of any length. An error raised by `blocks` comes out again, and nothing is stored.
+
+        Written under a staging name of its own, so that of two writers of one key neither disturbs the other, and on the
+        disk before it has its name, so that a power cut leaves no empty file behind one.
+        """
+        target = self.folder / checked_key(key)
+        stage = target.with_name(f"{target.name}#{secrets.randbelow(10**15)}")
+        made = ahead(blocks, most=AHEAD)
+        try:
+            with _made(stage) as file:
+                for block in made:
+                    file.write(block)
+                file.flush()
+                os.fsync(file.fileno())
+            stage.replace(target)
+        except BaseException:
+            stage.unlink(missing_ok=True)
+            raise
+        finally:
+            made.close()
+
     def sweep(self, key_or_prefix: str) -> None:
         """Remove staging files that a failed or killed writer left: of one key, or of all keys below a prefix."""
         target = self.folder / checked_key(key_or_prefix)
@@ -64,6 +90,15 @@ class FolderStorage(Storage):
         if not found.is_file() or not found.is_relative_to(self.folder.resolve()):
             raise FileNotFoundError(key)
         return found
+
+
+def _made(path: Path) -> BinaryIO:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return path.open("xb")
+        except FileNotFoundError:
+            continue  # who deleted the last object beside it took the folder away in between
 
 
 def _literal(name: str) -> str:

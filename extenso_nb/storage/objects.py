@@ -55,7 +55,6 @@ class Storage(ABC):
                 self._store, checked_key(key), guarded(), use_multipart=True, chunk_size=BLOCK, max_concurrency=4
             )
         except BaseException:
-            self.sweep(key)
             if failure:
                 raise failure[0] from None
             raise
