@@ -384,13 +384,9 @@ def test_metadata_of_every_baseline(shared_data: Path) -> None:
     assert 0 < with_offset < len(files)
 
 
-@pytest.mark.parametrize(
-    ("family", "words"), [("s1_grd", "Sentinel-1"), ("s3_olci", "Sentinel-3"), ("s5p", "Sentinel-5P")]
-)
-def test_other_missions_are_refused_with_a_way_on(shared_data: Path, family: str, words: str) -> None:
-    prefix = {"s1_grd": "S1B_IW", "s3_olci": "S3A_OL_1", "s5p": "S5P_OFFL_L2__NO2"}[family]
-    path = next(path for path in (shared_data / family).iterdir() if path.name.startswith(prefix))
-    with pytest.raises(UnsupportedProduct, match=words) as caught:
+def test_other_missions_are_refused_with_a_way_on(shared_data: Path) -> None:
+    path = next(path for path in (shared_data / "s1_grd").iterdir() if path.name.startswith("S1B_IW"))
+    with pytest.raises(UnsupportedProduct, match="Sentinel-1") as caught:
         open_product(path)
     assert "xarray" in caught.value.hint
 

@@ -263,17 +263,18 @@ def test_default_fill_of_floats_is_no_value(made: dict[str, Path]) -> None:
     assert not np.isnan(read(made["file"], "unfilled", masked=False).values).any()
 
 
-def test_flags_and_indices_stay_integers(made: dict[str, Path]) -> None:
+def test_flags_stay_integers(made: dict[str, Path]) -> None:
     flags, classes, detector = (read(made["file"], name) for name in ("quality_flags", "classes", "detector"))
     assert flags.dtype == np.uint32
     assert flags.attrs["flag_masks"].dtype == np.uint32
     assert flags.attrs["flag_masks"].tolist() == [2**31, 1]
     assert flags.attrs["flag_meanings"] == "land bright"
     assert (classes.dtype, classes.attrs["fill_value"]) == (np.int8, 127)
-    assert (detector.dtype, detector.attrs["fill_value"]) == (np.int16, -1)
-    height = read(made["file"], "height")  # a measurement, by its unit
-    assert height.dtype == np.float32
-    np.testing.assert_array_equal(np.isnan(height.values), raw(made, "height") == -1)
+    for got, name in ((detector, "detector"), (read(made["file"], "height"), "height")):
+        assert got.dtype == np.float32
+        np.testing.assert_array_equal(np.isnan(got.values), raw(made, name) == -1)
+    index = read(made["file"], "detector", integer=True)
+    assert (index.dtype, index.attrs["fill_value"]) == (np.int16, -1)
     assert read(made["file"], "rows", integer=True).dtype == np.int32
 
 

@@ -5,8 +5,8 @@ Rules, for a variable as stored and the caller's `masked` and `scaled`:
 - Packed numbers become ``DN * scale_factor + add_offset``, computed in float64 and rounded once: to float32 where it can tell
   all stored numbers apart, else to float64 (32-bit latitudes in millionths of a degree).
 - `_FillValue` and `missing_value` become NaN. Floats without either that are the default fill of netCDF become NaN, too.
-- Flags (`flag_masks`, `flag_values`), and integers without a unit (indices of detectors, scans ...), stay integers, as do
-  64-bit ones; what means "no value" among them is the attribute `fill_value`.
+- Flags (`flag_masks`, `flag_values`) and 64-bit integers stay integers; what means "no value" among them is the attribute
+  `fill_value`. Integers without scale and "no value" stay as they are, too.
 - Times ("... since ...") become datetime64[ns], always, and text `str`.
 """
 
@@ -123,7 +123,7 @@ class Times:
             nanoseconds = whole.astype(np.int64) * self.unit + np.rint((numbers - whole) * self.unit).astype(np.int64)
         else:
             nanoseconds = np.where(lost, 0, stored).astype(np.int64) * self.unit
-        moments = (nanoseconds + self.epoch).view("datetime64[ns]")
+        moments = np.asarray(nanoseconds + self.epoch, dtype=np.int64).view("datetime64[ns]")
         moments[lost] = np.datetime64("NaT")
         return moments
 
@@ -195,7 +195,7 @@ def decode(
         return Decoded(Times(*times, fills=fills), kept, {})
     scale, offset = _scale(raw)
     flag = integer or bool({"flag_masks", "flag_values", "flag_meanings"} & kept.keys())
-    if kind.kind in "iu" and (scale, offset) == (1.0, 0.0) and (flag or "units" not in kept or kind.itemsize == 8):
+    if kind.kind in "iu" and (scale, offset) == (1.0, 0.0) and (flag or kind.itemsize == 8):
         if fills:
             kept["fill_value"] = int(fills[0])
         return Decoded(_as_stored(dtype, kind), kept, {})

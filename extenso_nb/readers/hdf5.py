@@ -497,16 +497,27 @@ def chunk_sizes(shape: tuple[int, ...], chunks: tuple[int, ...] | None) -> tuple
 
 
 def rechunk(dataset: xr.Dataset, chunks: str | dict[str, int] | None) -> xr.Dataset:
-    """A dataset of lazy variables as dask arrays: `"auto"` by the `preferred_chunks` of each, None as it is, or sizes."""
+    """A dataset of lazy variables as dask arrays: `"auto"` by the `preferred_chunks` of each, None as it is, or sizes.
+
+    Text stays as it is: dask knows nothing of its size.
+    """
     if chunks is None:
         return dataset
     if isinstance(chunks, dict):
         return dataset.chunk({dim: size for dim, size in chunks.items() if dim in dataset.dims})
     parts = {
-        name: item
-        if name in dataset.xindexes or not item.ndim
-        else item.chunk(item.encoding.get("preferred_chunks", {}))
+        name: item if name in dataset.xindexes or not _worth(item) else item.chunk(_preferred(item))
         for name, item in dataset.variables.items()
     }
     coords = {name: parts.pop(name) for name in dataset.coords}
     return xr.Dataset(parts, coords, dataset.attrs)
+
+
+def _worth(item: xr.Variable) -> bool:
+    """Numbers of some dimension; dask does not know the size of text."""
+    return item.ndim > 0 and item.dtype != object
+
+
+def _preferred(item: xr.Variable) -> dict[Any, int]:
+    sizes: dict[Any, int] = item.encoding.get("preferred_chunks", {})
+    return sizes
