@@ -75,6 +75,10 @@ def open_product(
         from extenso_nb.readers.sentinel5p import open_sentinel5p
 
         return open_sentinel5p(container, masked=masked, scaled=scaled, chunks=chunks)
+    if collection == "S3":
+        from extenso_nb.readers.sentinel3 import open_sentinel3
+
+        return open_sentinel3(container, masked=masked, scaled=scaled, chunks=chunks)
     if collection in _OTHERS:
         raise UnsupportedProduct(
             f"{container.product_id} is a {_OTHERS[collection]} product; this release does not read that.",
@@ -182,4 +186,13 @@ def _labels(tree: xr.DataTree) -> dict[str, str]:
         from extenso_nb.readers.sentinel2_metadata import BANDS
 
         return {entry.common_name: label for label, entry in BANDS.items()}
+    kind = str(tree.attrs.get("product_type", ""))
+    if kind.startswith(("OL", "SY")):
+        from extenso_nb.readers.sentinel3_olci import BANDS as OLCI
+
+        return {common: label for label, (_, _, common) in OLCI.items() if common}
+    if kind.startswith("SL"):
+        from extenso_nb.readers.sentinel3_slstr import CHANNELS
+
+        return {common: label for label, (_, _, common) in CHANNELS.items() if common}
     return {}

@@ -251,8 +251,9 @@ def _is_unsigned(dtype: np.dtype[Any], raw: Mapping[str, Any]) -> bool:
 
 def _numbers(value: Any, kind: np.dtype[Any]) -> Array:
     """Flags in the type of the variable; a mask of the highest bit may be written as a negative number."""
-    wide = np.atleast_1d(np.asarray(value)).astype(np.int64, copy=False)
-    return (wide & np.int64(2 ** (8 * kind.itemsize) - 1) if kind.itemsize < 8 else wide).astype(kind)
+    bits = 2 ** (8 * kind.itemsize) - 1
+    numbers = [int(number) & bits for number in (value if isinstance(value, list) else [value])]
+    return np.array(numbers, dtype=f"u{kind.itemsize}").astype(kind.newbyteorder("="))
 
 
 def _fills(raw: Mapping[str, Any], kind: np.dtype[Any]) -> tuple[float, ...]:

@@ -15,7 +15,7 @@ import io
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,7 @@ CHUNK = 2048 * 2048
 SPOOL_LIMIT = 4_000_000_000
 """Bytes of inflated members that a process keeps at most, unless a single one is larger."""
 
+_SPOOL_FILES = 256  # open files; a process has 1024 as a rule, and SLSTR has 111 members
 _NETCDF3 = b"CDF"
 _DEPTH = 20  # of groups in groups; METADATA of Sentinel-5P has 9
 
@@ -104,7 +105,7 @@ class _Spools:
         with self._lock:
             total = sum(spool.size for spool in self._spools.values())
             for key in list(self._spools):
-                if total <= SPOOL_LIMIT:
+                if total <= SPOOL_LIMIT and len(self._spools) <= _SPOOL_FILES:
                     break
                 if key != keep and self._spools[key].size:
                     total -= self._spools.pop(key).size
@@ -323,13 +324,22 @@ def _group(file: File, handle: Any, node: Any, path: str) -> Group:
     variables: dict[str, Stored] = {}
     unread = []
     for name in node.variables:
-        parts = _stored(file, raw[name], node.variables[name].dimensions)
+        parts = _stored(file, raw[name], _distinct(node.variables[name].dimensions))
         variables |= parts
         if not parts:
             unread.append(name)
     sizes = {dim: size for item in variables.values() for dim, size in zip(item.dims, item.shape, strict=True)}
     groups = {name: _group(file, handle, child, f"{path.rstrip('/')}/{name}") for name, child in node.groups.items()}
     return Group(cf.plain_attributes(_attributes(raw)), sizes, variables, groups, tuple(unread))
+
+
+def _distinct(dims: Iterable[str]) -> tuple[str, ...]:
+    """Dimensions of a square matrix have one name in netCDF, and cannot in xarray: `bands`, `bands_2`."""
+    found: list[str] = []
+    for dim in dims:
+        count = sum(1 for known in found if known == dim or known.startswith(f"{dim}_"))
+        found.append(f"{dim}_{count + 1}" if dim in found else dim)
+    return tuple(found)
 
 
 def _check_links(file: File, node: Any, depth: int = 0) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from extenso_nb.errors import ProductIdError
+from extenso_nb.errors import AreaError, ProductIdError
 
 if TYPE_CHECKING:
     from extenso_nb.readers.container import Container
 
-__all__ = ["from_name", "product_attributes"]
+__all__ = ["footprint", "from_name", "product_attributes"]
 
 
 def from_name(identifier: str) -> dict[str, Any]:
@@ -61,3 +61,24 @@ def product_attributes(
         "history": f"opened by extenso_nb {__version__}: open_product(masked={masked}, scaled={scaled})",
     }
     return {name: value for name, value in attributes.items() if value is not None}
+
+
+def footprint(positions: str | None) -> str | None:
+    """WKT in lon/lat, cut at the antimeridian, of "lat lon lat lon ..."; None for an outline that is none."""
+    from shapely.geometry import LineString, Polygon
+
+    from extenso_nb.aoi import valid_footprint
+
+    try:
+        numbers = [float(part) for part in (positions or "").replace(",", " ").split()]
+    except ValueError:
+        return None
+    ring = list(zip(numbers[1::2], numbers[0::2], strict=False))
+    if len(set(ring)) < 2:
+        return None
+    if len(set(ring)) == 2 or Polygon(ring).area == 0.0:
+        return str(LineString(ring).wkt)  # the track of an altimeter
+    try:
+        return str(valid_footprint(Polygon(ring)).wkt)
+    except AreaError:
+        return None  # no reason to withhold the pixels
