@@ -613,3 +613,29 @@ def test_files_that_lead_out_of_themselves_are_refused(tmp_path: Path, how: Call
         how(file.create_group("deep"), secret)
     with pytest.raises(DamagedProduct, match=r"outside|hold themselves"):
         group(path)
+
+
+def test_what_numpy_has_no_type_for_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "all.nc"
+    with h5py.File(path, "w") as file:
+        file["v"] = np.arange(3)
+        space = h5py.h5s.create_simple((3,))
+        h5py.h5d.create(file.id, b"when", h5py.h5t.UNIX_D32LE, space)
+        h5py.h5a.create(file["v"].id, b"since", h5py.h5t.UNIX_D32LE, space)
+    found = group(path)
+    assert found.unread == ("when",)
+    assert hdf5.variable(found.variables["v"]).values.tolist() == [0, 1, 2]
+
+
+def test_an_axis_without_end_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "all.nc"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", (10**10,), np.float64, chunks=(10**6,)).make_scale("x")
+    with pytest.raises(DamagedProduct, match="axis x of 10000000000"):
+        group(path)
+
+
+def test_groups_that_do_not_fit_together_are_said(tmp_path: Path) -> None:
+    groups = {"/": xr.Dataset(), "/a": xr.Dataset({"v": ("x", [1, 2])}), "/a/b": xr.Dataset({"v": ("x", [1, 2, 3])})}
+    with pytest.raises(DamagedProduct, match="do not fit together"):
+        hdf5.to_tree(groups, str(tmp_path))

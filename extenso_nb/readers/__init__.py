@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["band", "open_product"]
 
-_OTHERS = {"S1": "Sentinel-1", "S3": "Sentinel-3"}
+_OTHERS = {"S1": "Sentinel-1"}
 
 
 def open_product(
@@ -82,15 +82,13 @@ def open_product(
     if collection in _OTHERS:
         raise UnsupportedProduct(
             f"{container.product_id} is a {_OTHERS[collection]} product; this release does not read that.",
-            hint=_instead(container, collection),
+            hint=_instead(container),
         )
     raise UnsupportedProduct(f"{container.uri} is not known as a Sentinel product by its name or its files.")
 
 
-def _instead(container: Container, collection: str) -> str:
+def _instead(container: Container) -> str:
     """What to type meanwhile, with the path in it: a product in the storage of a gateway has one that nobody knows."""
-    if collection == "S3":
-        return f"Unzip {container.uri} and open a netCDF file of it with xarray.open_dataset."
     images = [name for name in container.find("measurement/*.tif*") if not container.is_empty(name)]
     if not images:
         return "Open a measurement TIFF of it with rioxarray; that gives an xarray of uncalibrated numbers."

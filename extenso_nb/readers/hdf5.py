@@ -10,13 +10,13 @@ removes when the process ends, however it ends.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ __all__ = [
     "open_file",
     "read_group",
     "rechunk",
+    "to_tree",
     "variable",
 ]
 
@@ -55,6 +56,7 @@ SPOOL_LIMIT = 4_000_000_000
 
 _SPOOL_FILES = 256  # open files; a process has 1024 as a rule, and SLSTR has 111 members
 _NETCDF3 = b"CDF"
+_AXIS_MAX = 50_000_000  # axes are read at opening; the longest of a product have a million values
 _DEPTH = 20  # of groups in groups; METADATA of Sentinel-5P has 9
 
 
@@ -180,7 +182,7 @@ class File:
     container: Container | None = field(repr=False, default=None)
     """The zip of a deflated member."""
 
-    @contextmanager
+    @contextlib.contextmanager
     def open(self) -> Iterator[Any]:
         """The file as h5py opens it, for the length of a `with`. Raises DamagedProduct or ReaderError for it."""
         import h5py
@@ -360,10 +362,14 @@ def _check_links(file: File, node: Any, depth: int = 0) -> None:
 
 
 def _attributes(node: Any) -> dict[str, Any]:
-    """Attributes without those that are references into the file."""
+    """Attributes without those that are references into the file, or of types that numpy has not."""
     import h5py
 
-    found = {name: node.attrs[name] for name in node.attrs if name not in cf.STRUCTURE}
+    found = {}
+    for name in node.attrs:
+        if name not in cf.STRUCTURE:
+            with contextlib.suppress(TypeError):  # of a type that numpy has not
+                found[name] = node.attrs[name]
     return {
         name: value
         for name, value in found.items()
@@ -376,34 +382,41 @@ def _stored(file: File, node: Any, dims: tuple[str, ...]) -> dict[str, Stored]:
     """A variable by name; each field of records for itself; nothing for types that are not read."""
     import h5py
 
-    name, dtype = node.name.rpartition("/")[2], node.dtype
-    attributes = _attributes(node)
-    given: dict[str, Any] = {
-        "file": file,
-        "path": node.name,
-        "dims": tuple(dims),
-        "shape": node.shape,
-        "chunks": node.chunks,
-    }
-    if node.shape is None or h5py.check_ref_dtype(dtype) is not None:
+    name, dtype = node.name.rpartition("/")[2], _type(node)
+    if dtype is None:
         return {}
-    if h5py.check_string_dtype(dtype) is not None:
-        if dtype.kind == "S" and dtype.itemsize == 1 and node.ndim and node.shape[-1] > 1:
-            given |= {"dims": tuple(dims[:-1]), "shape": node.shape[:-1], "chunks": node.chunks and node.chunks[:-1]}
-            return {name: Stored(**given, dtype=np.dtype(object), attributes=attributes, letters=True)}
-        return {name: Stored(**given, dtype=np.dtype(object), attributes=attributes)}
+    if tuple(dims) == (name,) and node.size > _AXIS_MAX:
+        raise DamagedProduct(
+            f"{file.member} in {file.source} has an axis {name} of {node.size} values; no product has that.",
+            member=file.member,
+        )
+    attributes, text = _attributes(node), h5py.check_string_dtype(dtype) is not None
+    given: dict[str, Any] = {"file": file, "path": node.name, "attributes": attributes}
+    shaped: dict[str, Any] = {"dims": tuple(dims), "shape": node.shape, "chunks": node.chunks}
+    if text and dtype.kind == "S" and dtype.itemsize == 1 and node.ndim and node.shape[-1] > 1:
+        shaped = {"dims": tuple(dims[:-1]), "shape": node.shape[:-1], "chunks": node.chunks and node.chunks[:-1]}
+        return {name: Stored(**given, **shaped, dtype=np.dtype(object), letters=True)}
     members = h5py.check_enum_dtype(dtype)
     if members is not None and "flag_values" not in attributes:
         attributes |= {"flag_values": list(members.values()), "flag_meanings": " ".join(members)}
-    if dtype.kind in "iufb":
-        return {name: Stored(**given, dtype=np.dtype(dtype.str), attributes=attributes)}
-    if dtype.names is None:
-        return {}
+    if text or dtype.kind in "iufb":
+        return {name: Stored(**given, **shaped, dtype=np.dtype(object) if text else np.dtype(dtype.str))}
     return {
-        f"{name}.{part}": Stored(**given, dtype=_part(dtype[part]), attributes=attributes, part=part)
-        for part in dtype.names
+        f"{name}.{part}": Stored(**given, **shaped, dtype=_part(dtype[part]), part=part)
+        for part in dtype.names or ()
         if dtype[part].shape == () and (dtype[part].kind in "iuf" or h5py.check_string_dtype(dtype[part]) is not None)
     }
+
+
+def _type(node: Any) -> Any:
+    """The type of a variable's numbers; None for one without numbers, or whose type is a reference or none of numpy's."""
+    import h5py
+
+    try:
+        dtype = node.dtype
+    except TypeError:
+        return None
+    return None if node.shape is None or h5py.check_ref_dtype(dtype) is not None else dtype
 
 
 def _part(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -521,6 +534,17 @@ def rechunk(dataset: xr.Dataset, chunks: str | dict[str, int] | None) -> xr.Data
     }
     coords = {name: parts.pop(name) for name in dataset.coords}
     return xr.Dataset(parts, coords, dataset.attrs)
+
+
+def to_tree(groups: Mapping[str, xr.Dataset], uri: str) -> xr.DataTree:
+    """Groups by path as a tree. Raises DamagedProduct where a dimension has one size in a group and another one below it."""
+    try:
+        return xr.DataTree.from_dict(dict(groups))
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+    raise DamagedProduct(
+        f"The groups of {uri} do not fit together: {reason}.", hint="Open them one by one with xarray."
+    )
 
 
 def _worth(item: xr.Variable) -> bool:

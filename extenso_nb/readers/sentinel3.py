@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from extenso_nb.errors import DamagedProduct, IncompleteProduct
-from extenso_nb.readers.hdf5 import Group, Stored, read_group, rechunk, variable
+from extenso_nb.readers.hdf5 import Group, Stored, read_group, rechunk, to_tree, variable
 from extenso_nb.readers.identity import from_name, product_attributes
 from extenso_nb.readers.sentinel3_manifest import Manifest, read_manifest
 
@@ -122,7 +122,7 @@ class Grids:
                 product.container, said, identifier=product.manifest.name, masked=product.masked, scaled=product.scaled
             )
         )
-        return xr.DataTree.from_dict(groups)
+        return to_tree(groups, product.container.uri)
 
 
 def open_sentinel3(

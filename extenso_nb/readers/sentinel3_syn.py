@@ -1,8 +1,8 @@
 """SYN level 2: surface reflectance (SYN), vegetation (VGP, VG1, V10) and aerosol (AOD): how their files become groups.
 
-SYN is on the grid of OLCI: `/measurements` has the bands of both instruments (`Oa01` .. `Oa21`, `S1N` .. `S6O`, nadir and oblique)
-and the aerosol, `/quality` errors and flags. VGP, VG1 and V10 are on a grid of latitude and longitude: `/measurements`,
-`/quality` (status), and on a coarser grid `/conditions/geometry` and `/conditions/atmosphere`.
+SYN is on the grid of OLCI: `/measurements` has the bands of both instruments (`Oa01` .. `Oa21`, `S1N` .. `S6O`, nadir and
+oblique) and the aerosol, `/quality` errors and flags. VGP, VG1 and V10 are on a grid of latitude and longitude:
+`/measurements`, `/quality` (status), and on a coarser grid `/conditions/geometry` and `/conditions/atmosphere`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import xarray as xr
 
 from extenso_nb.errors import IncompleteProduct, InputError, UnsupportedProduct
 from extenso_nb.readers import cf
-from extenso_nb.readers.hdf5 import Group, Stored, read_group, rechunk, variable
+from extenso_nb.readers.hdf5 import Group, Stored, read_group, rechunk, to_tree, variable
 from extenso_nb.readers.identity import product_attributes
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def open_sentinel5p(
     found["/"].attrs = _attributes(container, root, masked=masked, scaled=scaled, missing=empty)
     if "/METADATA" in found:
         found["/METADATA"].attrs = root.attributes | found["/METADATA"].attrs
-    return xr.DataTree.from_dict(found)
+    return to_tree(found, container.uri)
 
 
 def _walk(
@@ -207,6 +207,12 @@ def _dataset(group: Group, swath: _Swath | None, wanted: _Wanted) -> xr.Dataset:
         coords |= {name: item for name, item in _places(swath).items() if item.dims in ((), swath.dims[:1])}
     for name in coords.keys() & data.keys():
         del data[name]
+    sizes = {dim: size for item in data.values() for dim, size in item.sizes.items()}
+    coords = {  # a group may have a dimension of its own under the name of one above it
+        name: item
+        for name, item in coords.items()
+        if all(sizes.get(dim, size) == size for dim, size in item.sizes.items())
+    }
     attributes = dict(group.attributes)
     if group.unread:
         attributes["unread_variables"] = list(group.unread)
