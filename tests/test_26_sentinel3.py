@@ -759,6 +759,23 @@ def test_each_detector_has_its_own_irradiance(rbt: Path) -> None:
     np.testing.assert_allclose(rho, expected, rtol=1e-6)
 
 
+def test_tie_points_that_were_not_seen_take_no_pixel_with_them(rbt: Path, tmp_path: Path) -> None:
+    folder = tmp_path / rbt.name
+    shutil.copytree(rbt, folder)
+    whole = open_product(rbt)["oblique/500m_a"]
+    for name in ("solar_zenith_to", "solar_azimuth_to"):
+        with h5py.File(folder / "geometry_to.nc", "a") as file:
+            file[name][:, 2:] = np.nan  # left of the ground track, where columns 50 and more are
+    node = open_product(folder)["oblique/500m_a"]
+    got, truth = node["geometry/solar_zenith_angle"].values, whole["geometry/solar_zenith_angle"].values
+    np.testing.assert_allclose(got[:, :18], truth[:, :18], rtol=1e-6)  # between tie points 0 and 1: as before
+    assert np.isfinite(got).all()
+    np.testing.assert_allclose(
+        got[:, 18:49], np.broadcast_to(got[:, 18:19], (40, 31)), atol=0.06
+    )  # that of tie point 1
+    assert np.isfinite(node["reflectance/S2"].values[:, :49]).sum() == 40 * 49 - 1
+
+
 def test_the_sun_below_the_horizon_gives_no_reflectance(rbt: Path, tmp_path: Path) -> None:
     folder = tmp_path / rbt.name
     shutil.copytree(rbt, folder)

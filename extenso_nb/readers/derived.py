@@ -135,16 +135,26 @@ def _between(
     columns: slice,
     prepare: Callable[[tuple[Array, ...]], tuple[Array, ...]],
 ) -> list[Array]:
-    """Bilinear between the tie points around each pixel of a window."""
+    """Bilinear between the tie points around each pixel of a window; those without a value have no weight.
+
+    The oblique view of SLSTR has tie points beyond its edge that were not seen. The pixels before the edge would be lost with
+    them, up to 16 km.
+    """
     size_y, size_x = variables[0].shape
     need_y, above, below, down = row_axis.among(rows, size_y)
     need_x, left, right, along = column_axis.among(columns, size_x)
-    ties = prepare(tuple(np.asarray(variable[need_y, need_x].values, dtype=np.float64) for variable in variables))
-    found = []
-    for tie in ties:
+
+    def spread(tie: Array) -> Array:
         across = tie[:, left] * (1.0 - along) + tie[:, right] * along
-        found.append(across[above] * (1.0 - down)[:, None] + across[below] * down[:, None])
-    return found
+        return np.asarray(across[above] * (1.0 - down)[:, None] + across[below] * down[:, None])
+
+    ties = prepare(tuple(np.asarray(variable[need_y, need_x].values, dtype=np.float64) for variable in variables))
+    seen = np.logical_and.reduce([np.isfinite(tie) for tie in ties])
+    if seen.all():
+        return [spread(tie) for tie in ties]
+    weight = spread(seen.astype(np.float64))
+    weight[weight <= 0.0] = np.nan
+    return [spread(np.where(seen, tie, 0.0)) / weight for tie in ties]
 
 
 # --- reflectance -----------------------------------------------------------------------------------------------------
