@@ -474,6 +474,19 @@ def test_damaged_members_are_named(partial: Path, tmp_path: Path) -> None:
         open_product(partial)
 
 
+def test_places_of_another_grid_are_not_left_out_silently(partial: Path, folders: dict[str, Path]) -> None:
+    with h5py.File(partial / "geo_coordinates.nc", "w") as file:
+        for axis, size in (("rows", 160), ("columns", 190)):
+            file[axis] = np.arange(size)
+            file[axis].make_scale(axis)
+        for name in ("latitude", "longitude"):
+            file[name] = np.zeros((160, 190))
+            for number, axis in enumerate(("rows", "columns")):
+                file[name].dims[number].attach_scale(file[axis])
+    with pytest.raises(DamagedProduct, match=r"latitude .* same grid: columns is 193 and 190"):
+        open_product(partial)
+
+
 def test_bands_by_name(drawn: dict[str, Path]) -> None:
     tree = open_product(drawn["EFR"])
     for name, label in (("Oa08", "Oa08"), ("red", "Oa08"), ("nir", "Oa17"), ("green", "Oa06"), ("blue", "Oa04")):

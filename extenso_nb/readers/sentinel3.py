@@ -80,31 +80,34 @@ class Grids:
         coords: Mapping[str, xr.Variable | None] | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        """A group, unless it has no variable. Coordinates that fit no dimension of it are left out.
+        """A group, unless it has no variable. Coordinates along dimensions that it has not are left out.
 
-        Raises DamagedProduct where variables of one group differ in size.
+        Raises DamagedProduct where variables, or the places of them, differ in size.
         """
-        sizes: dict[Any, tuple[int, str]] = {}
-        for name, item in data.items():
-            for dim, size in item.sizes.items():
-                known, by = sizes.setdefault(dim, (size, name))
-                if known != size:
-                    raise DamagedProduct(
-                        f"{by} and {name} in {self.product.container.uri} do not lie on the same grid: "
-                        f"{dim} is {known} and {size}.",
-                        hint="Open the files one by one with xarray.",
-                    )
         if not data:
             return
+        sizes: dict[Any, tuple[int, str]] = {}
+        for name, item in data.items():
+            self._fit(sizes, name, item)
         fitting = {
             name: item
             for name, item in (coords or {}).items()
-            if item is not None
-            and name not in data
-            and all(sizes.get(dim, (None,))[0] == size for dim, size in item.sizes.items())
+            if item is not None and name not in data and set(item.dims) <= sizes.keys()
         }
+        for name, item in fitting.items():
+            self._fit(sizes, name, item)
         said = {name: value for name, value in (attributes or {}).items() if value is not None}
         self.found[path] = xr.Dataset(dict(data), fitting, said)
+
+    def _fit(self, sizes: dict[Any, tuple[int, str]], name: str, item: xr.Variable) -> None:
+        for dim, size in item.sizes.items():
+            known, by = sizes.setdefault(dim, (size, name))
+            if known != size or (dim == name and item.ndim != 1):
+                raise DamagedProduct(
+                    f"{by} and {name} in {self.product.container.uri} do not lie on the same grid: "
+                    f"{dim} is {known} and {size}.",
+                    hint="Open the files one by one with xarray.",
+                )
 
     def tree(self, chunks: str | dict[str, int] | None) -> xr.DataTree:
         """All groups. Raises IncompleteProduct where there are none."""

@@ -53,7 +53,7 @@ ADJUSTMENTS: dict[str, dict[str, float]] = {
     "nadir": {"S1": 0.97, "S2": 0.98, "S3": 0.98, "S5": 1.11, "S6": 1.13},
     "oblique": {"S1": 0.94, "S2": 0.95, "S3": 0.95, "S5": 1.04, "S6": 1.07},
 }
-"""Factors on the radiance that EUMETSAT recommends until the calibration is changed (notice S3.PN-SLSTR-L1.08)."""
+"""Factors on the radiance that EUMETSAT recommends until the calibration is changed (notices S3.PN-SLSTR-L1.08 to L1.10)."""
 
 _MEMBER = re.compile(r"(?P<stem>\w+)_(?P<grid>[abcift])(?P<view>[nox])$")
 _GRIDS = {"a": "500m_a", "b": "500m_b", "c": "500m_c", "i": "1km", "f": "f1"}
@@ -194,6 +194,9 @@ class _Image:
             found["time"] = row_time(self.product.coordinate(self.time_stem, f"time_stamp_{self.grid}"))
         place = _place(self.product, self.stems.values())
         like = next(iter(data.values()), None)
+        times = found.get("time")
+        if times is not None and like is not None and times.shape[0] != like.sizes["rows"]:
+            del found["time"]  # the file of the nadir view, of another length
         if place is not None and like is not None:
             found |= {"y": place.y(like.sizes["rows"]), "x": place.x(like.sizes["columns"])}
         return found
