@@ -384,13 +384,9 @@ def test_metadata_of_every_baseline(shared_data: Path) -> None:
     assert 0 < with_offset < len(files)
 
 
-@pytest.mark.parametrize(
-    ("family", "words"), [("s1_grd", "Sentinel-1"), ("s3_olci", "Sentinel-3"), ("s5p", "Sentinel-5P")]
-)
-def test_other_missions_are_refused_with_a_way_on(shared_data: Path, family: str, words: str) -> None:
-    prefix = {"s1_grd": "S1B_IW", "s3_olci": "S3A_OL_1", "s5p": "S5P_OFFL_L2__NO2"}[family]
-    path = next(path for path in (shared_data / family).iterdir() if path.name.startswith(prefix))
-    with pytest.raises(UnsupportedProduct, match=words) as caught:
+def test_other_missions_are_refused_with_a_way_on(shared_data: Path) -> None:
+    path = next(path for path in (shared_data / "s1_grd").iterdir() if path.name.startswith("S1B_IW"))
+    with pytest.raises(UnsupportedProduct, match="Sentinel-1") as caught:
         open_product(path)
     assert "xarray" in caught.value.hint
 
@@ -748,6 +744,7 @@ def test_the_documentation_runs(made: dict[str, Path], tmp_path: Path, monkeypat
     text = (Path(__file__).parent.parent / "docs" / "readers.md").read_text()
     names: dict[str, Any] = {}
     for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(code, names)
+        if "sentinel5p" not in code:  # which test_25_sentinel5p.py runs
+            exec(code, names)
     with xr.open_dataset("bands.nc", mask_and_scale=False) as written:
         assert written["B04"].dtype == np.uint16

@@ -181,9 +181,9 @@ def test_a_cloud_limit_where_there_is_no_cloud_figure_is_refused(eo: Session) ->
 
 
 def test_an_order_of_several_missions_says_what_opens(eo: Session) -> None:
-    lan = eo.search("S3", product_type="SR_2_LAN___").ids[0]
-    order = eo.wait(eo.order([L1C, lan]), progress=False)
-    with pytest.raises(errors.UnsupportedProduct) as caught:
+    placeholders = eo.search("S3", product_type="OL_2_LFR___").ids[0]
+    order = eo.wait(eo.order([L1C, placeholders]), progress=False)
+    with pytest.raises(errors.IncompleteProduct) as caught:
         eo.open(order)
     assert f"open('{order.id}-1')" in caught.value.hint
     assert len(eo.open(f"{order.id}-1")) == 1

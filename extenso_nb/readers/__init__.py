@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from extenso_nb.errors import IncompleteProduct, InputError, ProductIdError, UnknownBand, UnsupportedProduct
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["band", "open_product"]
 
-_OTHERS = {"S1": "Sentinel-1", "S3": "Sentinel-3", "S5P": "Sentinel-5P"}
+_OTHERS = {"S1": "Sentinel-1"}
 
 
 def open_product(
@@ -69,20 +71,24 @@ def open_product(
         from extenso_nb.readers.sentinel2 import open_sentinel2
 
         return open_sentinel2(container, masked=masked, scaled=scaled, chunks=chunks)
+    if collection == "S5P":
+        from extenso_nb.readers.sentinel5p import open_sentinel5p
+
+        return open_sentinel5p(container, masked=masked, scaled=scaled, chunks=chunks)
+    if collection == "S3":
+        from extenso_nb.readers.sentinel3 import open_sentinel3
+
+        return open_sentinel3(container, masked=masked, scaled=scaled, chunks=chunks)
     if collection in _OTHERS:
         raise UnsupportedProduct(
-            f"{container.product_id} is a {_OTHERS[collection]} product; this release reads Sentinel-2 L1C and L2A only.",
-            hint=_instead(container, collection),
+            f"{container.product_id} is a {_OTHERS[collection]} product; this release does not read that.",
+            hint=_instead(container),
         )
     raise UnsupportedProduct(f"{container.uri} is not known as a Sentinel product by its name or its files.")
 
 
-def _instead(container: Container, collection: str) -> str:
+def _instead(container: Container) -> str:
     """What to type meanwhile, with the path in it: a product in the storage of a gateway has one that nobody knows."""
-    if collection == "S5P":
-        return f'Open it with xarray.open_datatree("{container.uri}"); filter qa_value yourself.'
-    if collection == "S3":
-        return f"Unzip {container.uri} and open a netCDF file of it with xarray.open_dataset."
     images = [name for name in container.find("measurement/*.tif*") if not container.is_empty(name)]
     if not images:
         return "Open a measurement TIFF of it with rioxarray; that gives an xarray of uncalibrated numbers."
@@ -96,14 +102,28 @@ def _collection(container: Container) -> str | None:
     names = {name.lower() for name in container.names()}
     if names & {"mtd_msil1c.xml", "mtd_msil2a.xml", "mtd_msil2ap.xml"} or container.find("granule/*/mtd_tl.xml"):
         return "S2"
-    try:
-        return products.parse(container.product_id).collection
-    except ProductIdError:
-        return None
+    if "xfdumanifest.xml" in names:
+        return "S3"
+    for identifier in (container.product_id, *_called(container)):
+        try:
+            return products.parse(products.strip(identifier)).collection
+        except ProductIdError:
+            continue
+    return None
+
+
+def _called(container: Container) -> Iterator[str]:
+    """What the first netCDF file of a product without a known name calls it."""
+    from extenso_nb.readers.hdf5 import global_attributes
+
+    members = [name for name in container.find("*.nc") if not container.is_empty(name)]
+    if members:
+        attributes = global_attributes(container, members[0])
+        yield from (str(attributes[key]) for key in ("id", "product_name") if key in attributes)
 
 
 def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.DataArray:
-    """One band of a product by its own name (`B04`, `SCL`) or its common name (`red`, `nir`).
+    """One band of a product by its own name (`B04`, `SCL`, `Oa08`, `S8`) or its common name (`red`, `nir`).
 
     Parameters
     ----------
@@ -112,7 +132,7 @@ def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.D
     name
         Name of the variable, or its `common_name` (STAC EO extension).
     resolution
-        Metres; without it the finest there is.
+        Metres; without it the finest there is. Of two views (SLSTR) it is the nadir one.
 
     Raises
     ------
@@ -122,8 +142,9 @@ def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.D
         It has no such band; `error.details["bands"]` lists those there are.
     """
     known: list[str] = []
+    others: list[str] = []
     for node in tree.subtree:
-        if resolution is not None and node.name != f"r{resolution}m":
+        if resolution is not None and node.attrs.get("nominal_resolution") != f"{resolution} m":
             continue
         for label, array in node.data_vars.items():
             common = array.attrs.get("common_name")
@@ -131,22 +152,45 @@ def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.D
                 return array
             if "band_id" in array.attrs:
                 known.append(f"{label} ({common})" if common else str(label))
+            elif node.name == "PRODUCT":
+                others.append(str(label))
     _raise_if_missing(tree, name, resolution)
     at = f" at {resolution} m" if resolution is not None else ""
+    there = sorted(set(known or others))
     raise UnknownBand(
-        f"{tree.attrs.get('product_id', 'The product')} has no band {name!r}{at}; it has {', '.join(sorted(set(known)))}.",
-        bands=sorted(set(known)),
+        f"{tree.attrs.get('product_id', 'The product')} has no band {name!r}{at}; it has {', '.join(there) or 'none'}.",
+        bands=there,
     )
 
 
 def _raise_if_missing(tree: xr.DataTree, name: str, resolution: int | None) -> None:
-    from extenso_nb.readers.sentinel2_metadata import BANDS
-
-    label = next((label for label, entry in BANDS.items() if name == entry.common_name), name)
+    label = _labels(tree).get(name, name)
     for member in tree.attrs.get("missing_members", ()):
-        parts = str(member).rpartition("/")[2].split("_")
-        if label in parts and (resolution is None or f"{resolution}m" in parts or not parts[-1].endswith("m")):
+        parts = re.split(r"[_.]", str(member).rpartition("/")[2])
+        whole = str(member).startswith("/")  # a group without arrays, in which anything could have been
+        here = resolution is None or f"{resolution}m" in parts or not parts[-1].endswith("m")
+        if whole or (label in parts and here):
             raise IncompleteProduct(
-                f"{tree.attrs.get('product_id')} lists {label}, but its file is missing or empty: {member}.",
+                f"{tree.attrs.get('product_id')} lists {label}, but its file is missing or empty: {member}."
+                if not whole
+                else f"{tree.attrs.get('product_id')} has no {label}: its group {member} has no arrays.",
                 member=member,
             )
+
+
+def _labels(tree: xr.DataTree) -> dict[str, str]:
+    """Common name -> band, of the instrument."""
+    if str(tree.attrs.get("product_type", "")).startswith("S2"):
+        from extenso_nb.readers.sentinel2_metadata import BANDS
+
+        return {entry.common_name: label for label, entry in BANDS.items()}
+    kind = str(tree.attrs.get("product_type", ""))
+    if kind.startswith(("OL", "SY")):
+        from extenso_nb.readers.sentinel3_olci import BANDS as OLCI
+
+        return {common: label for label, (_, _, common) in OLCI.items() if common}
+    if kind.startswith("SL"):
+        from extenso_nb.readers.sentinel3_slstr import CHANNELS
+
+        return {common: label for label, (_, _, common) in CHANNELS.items() if common}
+    return {}
