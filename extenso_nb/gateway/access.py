@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import jwt
 
-from extenso_nb.errors import DataDirectoryReadOnly, Forbidden, InvalidApiKey, NotAuthenticated
+from extenso_nb.errors import DatabaseRefused, DataDirectoryReadOnly, Forbidden, InvalidApiKey, NotAuthenticated
 from extenso_nb.gateway.store import Store
 from extenso_nb.wire import FILES_PATH
 
@@ -24,6 +24,7 @@ TOKEN_SECONDS = 3600
 LINK_SECONDS = 3600
 """How long a signed link is good."""
 _ISSUER = "extenso_nb"
+_SECRET_BYTES = 32
 
 
 def new_api_key() -> str:
@@ -38,6 +39,8 @@ def write_private(path: Path, content: bytes) -> None:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a power cut must not leave an empty secret, which everybody knows
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -45,13 +48,24 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def secret_of(data_dir: Path) -> bytes:
-    """The secret with which this gateway signs; made once per data directory, in a 0600 file."""
+    """The secret with which this gateway signs; made once per data directory, in a 0600 file.
+
+    Raises DatabaseRefused when the file holds none: with an empty or half one anybody could sign.
+    """
     path = data_dir / "secret"
     try:
-        found = bytes.fromhex(path.read_text())
+        found = bytes.fromhex(path.read_text("ascii"))
     except FileNotFoundError:
-        found = secrets.token_bytes(32)
+        found = secrets.token_bytes(_SECRET_BYTES)
         write_private(path, found.hex().encode())
+    except (OSError, ValueError):
+        found = b""
+    if len(found) < _SECRET_BYTES:
+        raise DatabaseRefused(
+            f"{path} cannot be read, or does not hold a secret of {2 * _SECRET_BYTES} hexadecimal digits.",
+            hint="Put back the one that was there. Or remove it: a new one is made, all tokens and links end, and what is"
+            " on its way into users' own buckets fails.",
+        )
     return found
 
 
@@ -87,7 +101,8 @@ class Access:
                 self._token_key,
                 algorithms=["HS256"],
                 issuer=_ISSUER,
-                options={"require": ["exp", "sub", "iss"]},
+                # Not when it was made: another process of this gateway made it, whose clock may be a little ahead.
+                options={"require": ["exp", "sub", "iss"], "verify_iat": False},
             )
         except jwt.ExpiredSignatureError:
             raise NotAuthenticated("The token has expired.") from None

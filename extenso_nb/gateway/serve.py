@@ -221,7 +221,16 @@ def _owner_key(settings: Settings) -> str:
     path = settings.data_dir / "api-key"
     if not path.exists():
         write_private(path, new_api_key().encode())
-    return path.read_text().strip()
+    try:
+        key = path.read_text("ascii").strip()
+    except (OSError, ValueError):
+        key = ""
+    if not key:
+        raise DatabaseRefused(
+            f"{path} cannot be read, or does not hold the owner's API key.",
+            hint="Put back the one that was there. Or remove it: a new owner is made, who sees none of the old one's orders.",
+        )
+    return key
 
 
 class _Idle:
