@@ -156,8 +156,8 @@ def _add_process(made: argparse.ArgumentParser, data_dir: str) -> None:
     made.add_argument(
         "--private-buckets",
         action=argparse.BooleanOptionalAction,
-        help="whether users' own buckets may lie in private networks; by default only when listening on loopback"
-        " without --database",
+        help="whether users' own buckets may lie in private networks; by default only those of operators, when listening"
+        " on loopback without --database",
     )
     made.add_argument(
         "--silent",

@@ -163,7 +163,19 @@ def test_a_shared_gateway_delivers_into_no_private_network(s3: str, tmp_path: Pa
     store = Store("sqlite://")
     shared = Destinations(store, FolderStorage(tmp_path), b"s" * 32, private_buckets=False)
     with pytest.raises(errors.BucketRefused, match="private network"):
-        shared.accept(mine(s3.replace("http:", "https:"), "p"))
+        shared.accept("somebody", mine(s3.replace("http:", "https:"), "p"))
+    store.close()
+
+
+def test_only_operators_may_name_private_networks_where_nobody_said(s3: str, tmp_path: Path) -> None:
+    # Listening on loopback says nothing of who comes: a proxy stands in front of a gateway that others reach.
+    store = Store("sqlite://")
+    operator = store.add_account("owner", key="a", role="operator")
+    user = store.add_account("maria", key="b")
+    destinations = Destinations(store, FolderStorage(tmp_path), b"s" * 32, private_buckets=None)
+    assert destinations.accept(operator, mine(s3, "p"))[0].kind == "bucket"
+    with pytest.raises(errors.BucketRefused, match="private network"):
+        destinations.accept(user, mine(s3, "p"))
     store.close()
 
 
@@ -327,6 +339,37 @@ def test_an_order_is_deleted_also_while_the_free_storage_is_down(
     assert gateway.files()
     gateway.deliveries.begin()
     until(lambda: gateway.files() == [])
+
+
+def test_silent_servers_hold_up_no_other_requests(start: Callable[..., Gateway], source: ScriptedSource) -> None:
+    name = source.add(1)
+    gateway = start()
+    user = gateway.store.add_account("maria", key="key-of-maria")
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as silent, served(gateway) as url:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}/deliveries"
+        keys = {"endpoint": endpoint, "accessKey": "a", "secretKey": "b"}
+        body = {"products": [name], "bucketProperties": keys}
+        token = {"Authorization": f"Bearer {gateway.access.login('key-of-maria')}"}
+        seen: list[int] = []
+
+        def order() -> None:
+            path = url + wire.VERBS["create_order"].url()
+            seen.append(httpx.post(path, json=body, headers=token, timeout=60, trust_env=False).status_code)
+
+        threads = [threading.Thread(target=order) for _ in range(60)]
+        for thread in threads:
+            thread.start()
+        until(lambda: len(seen) >= 58, 8)
+        mine_ = {"Authorization": f"Bearer {gateway.access.login(gateway.key)}"}
+        begun = time.monotonic()
+        assert httpx.get(url + wire.VERBS["me"].url(), headers=mine_, timeout=60, trust_env=False).status_code == 200
+        assert time.monotonic() - begun < 5
+        assert seen == [429] * 58
+        for thread in threads:
+            thread.join(60)
+        assert sorted(seen) == [422, 422] + [429] * 58
+    with pytest.raises(errors.BucketRefused, match="listed"):  # and the next one is probed again
+        gateway.service.create_order(user, [name], bucket=mine(f"http://127.0.0.1:{free_port()}", "p"))
 
 
 def test_a_server_that_never_answers_holds_nobody_for_long(

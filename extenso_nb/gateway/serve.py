@@ -91,7 +91,8 @@ class Settings:
     rate: float | None = 50.0
     """Requests per second that one account may make in the long run, bursts of four times as many; None for no limit."""
     private_buckets: bool | None = None
-    """Whether users' buckets may lie in private networks; None for yes where only this machine reaches the gateway."""
+    """Whether users' buckets may lie in private networks; None for operators' only, where this is one process that
+    listens on loopback. All others may come through a proxy."""
     database: str | None = field(default=None, repr=False)
     """A PostgreSQL database that several processes share; None for SQLite in the data directory, and one process."""
     secret: str | None = field(default=None, repr=False)
@@ -349,8 +350,9 @@ def _begun(settings: Settings, sources: list[Source], kind: str, buried: Callabl
         storage = _storage(settings, folder)
         if shared:
             _claim(store, storage)
-        allowed = settings.private_buckets
-        private = _loopback(settings.host) and not shared if allowed is None else allowed
+        private = settings.private_buckets
+        if private is None and not (_loopback(settings.host) and not shared):
+            private = False
         catalogue = Catalogue(sources)
         destinations = Destinations(store.patient(), storage, secret, private_buckets=private)
         deliveries = Deliveries(

@@ -119,7 +119,8 @@ class Service:
         """Accept an order; it, and whether it is new rather than that of an earlier request with the same key.
 
         Raises EmptyOrder, DuplicateProducts, RequestTooLarge, UnknownProduct (with the list, unless `partial` and at
-        least one product is known), QuotaExceeded, BucketRefused, IdempotencyConflict.
+        least one product is known), QuotaExceeded, BucketRefused, IdempotencyConflict; TooManyRequests while buckets of
+        other orders are being probed.
         """
         wanted = _checked(products)
         # The keys are no part of what is the same: they may have been renewed between two tries.
@@ -138,7 +139,7 @@ class Service:
             for product_id in wanted
             if product_id in found
         ]
-        accepted = None if bucket is None else self.destinations.accept(bucket)
+        accepted = None if bucket is None else self.destinations.accept(account, bucket)
         order, fresh = self.store.add_order(
             account, new, idempotency_key=idempotency_key, body_hash=body_hash, bucket=accepted
         )
