@@ -35,11 +35,17 @@ def quota_bytes(text: str) -> int:
 
 
 @contextlib.contextmanager
-def _store(place: Path | str) -> Iterator[Store]:
+def _store(place: Path | str, *, makes: bool = False) -> Iterator[Store]:
     from extenso_nb.gateway.store import Store, database_url, sqlite_url
 
     if isinstance(place, str):
         store = Store(database_url(place))
+    elif not (makes or (place / "gateway.db").exists()):
+        # To make tables there, and to say that they are empty, would be an answer about another gateway.
+        raise InputError(
+            f"{place} is not the data directory of a gateway.",
+            hint="Name it with --data-dir or EXTENSO_DATA_DIR, or the database that processes share with --database.",
+        )
     else:
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -57,12 +63,12 @@ def create(place: Path | str, name: str, *, role: Literal["user", "operator"] = 
     from extenso_nb.gateway.access import new_api_key
 
     key = new_api_key()
-    with _store(place) as store:
+    with _store(place, makes=True) as store:
         return store.add_account(name, key=key, role=role, quota=quota), key
 
 
 def listed(place: Path | str) -> list[str]:
-    """A line for each account: id, name, role, storage, and whether it was revoked."""
+    """A line for each account: id, name, role, storage, and whether it was revoked. Raises InputError: no gateway there."""
     with _store(place) as store:
         return [
             f"{account.id}  {account.name:<16} {account.role:<9} {_html.bytes_text(account.storage.used)} used,"

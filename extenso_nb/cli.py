@@ -279,7 +279,6 @@ def _wait(options: argparse.Namespace) -> None:
 
 
 def _get(options: argparse.Namespace) -> None:
-    options.to.mkdir(parents=True, exist_ok=True)
     with _connected(options) as eo:
         paths = eo.download(options.order, options.to)
     if options.json:
@@ -303,7 +302,7 @@ def _serve(options: argparse.Namespace) -> None:
         host=options.host,
         port=0 if embedded else options.port,
         idle_seconds=options.idle,
-        api_key=os.environ.get("EXTENSO_API_KEY") or None,
+        api_key=os.environ.get("EXTENSO_API_KEY", "").strip() or None,  # as clients do: out of a file it ends with a newline
         deliver=not options.no_work,
         rate=_rate(options.rate, embedded=embedded),
     )
@@ -370,7 +369,10 @@ def _bucket(url: str) -> BucketProperties:
 
     from extenso_nb.models import BucketProperties
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     asked = dict(parse_qsl(parts.query))
     keys = {name: os.environ.get(f"EXTENSO_S3_{name.upper()}", "") for name in ("access_key", "secret_key")}
     if parts.scheme != "s3" or not parts.hostname or "endpoint" not in asked or asked.keys() - {"endpoint", "region"}:

@@ -65,8 +65,9 @@ def test_an_account_from_its_making_to_its_end(
     ("arguments", "status"),
     [
         (["create"], 2),
-        (["quota", "nobody", "--quota", "1GB"], 4),
-        (["revoke", "nobody"], 4),
+        (["quota", "nobody", "--quota", "1GB"], 2),
+        (["revoke", "nobody"], 2),
+        (["list"], 2),
         (["create", "x", "--quota", "much"], 2),
         (["create", "x", "--quota", "-1"], 2),
         (["create", "x", "--quota", "999999999999999TB"], 2),
@@ -81,7 +82,17 @@ def test_what_cannot_be_is_refused(
 
 
 def test_a_data_directory_that_cannot_be_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["admin", "list", "--data-dir", "/proc/extenso"]) == 14
+    assert main(["admin", "create", "x", "--data-dir", "/proc/extenso"]) == 14
+
+
+def test_who_mistypes_the_data_directory_is_told_so(
+    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["list"], ["quota", "nobody", "--quota", "1GB"], ["revoke", "nobody"]):
+        assert main(["admin", *arguments, "--data-dir", str(tmp_path / "mistyped")]) == 2
+        assert "is not the data directory of a gateway" in capsys.readouterr().err
+        assert not (tmp_path / "mistyped").exists()
+        assert main(["admin", *arguments, "--data-dir", str(tmp_path)]) == (0 if arguments == ["list"] else 4)
 
 
 @pytest.mark.parametrize(("text", "size"), [("10GB", 10**10), ("0.5 mb", 500_000), ("123", 123), ("2TB", 2 * 10**12)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from scripted import Gateway, ScriptedSource
 
 from extenso_nb import errors
+from extenso_nb.cli import main
 from extenso_nb.gateway.access import Access, secret_of
 from extenso_nb.gateway.serve import Settings, serve
 from extenso_nb.gateway.store import Store
@@ -53,3 +55,22 @@ def test_clocks_of_two_processes_need_not_agree_to_the_second(tmp_path: Path, mo
     assert jwt.decode(token, options={"verify_signature": False})["iat"] > time.time()
     assert gateway.access.account(f"Bearer {token}") == gateway.account
     gateway.stop()
+
+
+# --- what is told to a gateway ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("told", "said"), [({"port": -1}, "-1 is not a port"), ({"port": 65536}, "65536 is not a port")])
+def test_a_port_that_is_none_is_said_to_be_none(told: dict[str, int], said: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.InvalidRequest, match=said):
+        serve(Settings(tmp_path, sources=(f"folder:{tmp_path}",), idle_seconds=0.5, **told), announce=False)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, math.nan])
+def test_a_time_to_be_idle_that_is_none_is_refused(seconds: float, tmp_path: Path) -> None:
+    with pytest.raises(errors.InvalidRequest, match="idle"):
+        serve(Settings(tmp_path, sources=("nonsense",), idle_seconds=seconds), announce=False)
+
+
+def test_a_storage_that_cannot_be_read_is_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for storage in ("s3://[::1?endpoint=https://x", "folder:", "s3://", "nonsense"):
+        assert main(["serve", "--data-dir", str(tmp_path), "--storage", storage]) == 2
+        assert "\n  -> " in capsys.readouterr().err

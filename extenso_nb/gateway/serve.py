@@ -191,6 +191,8 @@ def _locked(data_dir: Path) -> Iterator[None]:
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise InvalidRequest(f"{port} is not a port.", hint="Give one from 1 to 65535, or 0 for any free one.")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     except (socket.gaierror, UnicodeError) as error:
@@ -294,6 +296,8 @@ def _check(settings: Settings) -> None:
             f"The secret has {len(settings.secret)} characters; fewer than {SHORTEST_SECRET} can be guessed.",
             hint="Make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'",
         )
+    if settings.idle_seconds is not None and not settings.idle_seconds > 0:  # NaN is not, either
+        raise InvalidRequest(f"{settings.idle_seconds} s are no time to be idle.", hint="Give seconds above 0, as 900.")
     if not math.isfinite(settings.silent_seconds) or settings.silent_seconds < 1:
         raise InvalidRequest(f"{settings.silent_seconds} s of silence are too short.", hint="Leave it at 30.")
     if not settings.database:
