@@ -417,7 +417,8 @@ def _admin(options: argparse.Namespace) -> None:
         print(*admin.listed(place), sep="\n")
         return
     if not account:
-        raise InputError(f"`admin {options.action}` needs an account.", hint="See `extenso admin list`.")
+        hint = "Give it a name." if options.action == "create" else "See `extenso admin list`."
+        raise InputError(f"`admin {options.action}` needs an account.", hint=hint)
     if options.action == "create":
         made, key = admin.create(place, account, role=options.role, quota=admin.quota_bytes(options.quota or "10GB"))
         # The one moment at which a key is shown: nobody can look it up later. It alone goes to standard output.
@@ -442,6 +443,12 @@ def _demo(options: argparse.Namespace) -> None:
     from extenso_nb import demo
     from extenso_nb.session import connect
 
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{options.out} cannot be written: {error.strerror or error}.", hint="Name another folder with --out."
+        ) from error
     print("starting the gateway of this machine; the first start draws the sample archive (some 20 s)", flush=True)
     # Always the sample archive: a gateway that happens to be configured is not a place for a demonstration.
     folder = os.environ.get("EXTENSO_DATA_DIR")

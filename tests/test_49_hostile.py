@@ -28,7 +28,7 @@ from queries import nasty, queries
 from scripted import Gateway, ScriptedSource, served
 
 from extenso_nb import errors, wire
-from extenso_nb.gateway import packing
+from extenso_nb.gateway import packing, service
 from extenso_nb.gateway.packing import pack
 from extenso_nb.gateway.sources.folder import FolderSource
 from extenso_nb.models import BucketProperties
@@ -644,3 +644,22 @@ def test_endpoints_that_are_read_in_two_ways(endpoint: str) -> None:
     except (errors.BucketRefused, errors.InvalidRequest):
         return
     assert bucket.endpoint in {"https://example.com", "https://example.com:80"}, bucket
+
+
+def test_a_picture_that_unfolds_is_not_unfolded() -> None:
+    def png(width: int, height: int) -> bytes:
+        def chunk(kind: bytes, data: bytes) -> bytes:
+            return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+        packer, rows = zlib.compressobj(9), []
+        for _ in range(height):
+            rows.append(packer.compress(bytes(1 + width)))
+        rows.append(packer.flush())
+        head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"".join(rows)) + chunk(b"IEND", b"")
+
+    bomb = png(9_000, 9_000)
+    assert len(bomb) < 200_000
+    with pytest.raises(errors.NoQuicklook, match="9000 x 9000"):
+        service._shrunk(bomb, "x")
+    assert service._shrunk(png(600, 300), "x").startswith(b"\xff\xd8")

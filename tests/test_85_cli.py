@@ -78,6 +78,10 @@ def test_from_search_to_file(extenso: Run, tmp_path: Path) -> None:
     got = extenso("get", number, "--to", str(tmp_path / "here"))
     assert sorted(Path(line).name for line in got.stdout.split()) == sorted(f"{name}.SAFE.zip" for name in ids)
     assert all(Path(line).stat().st_size > 200_000 for line in got.stdout.split())
+    (tmp_path / "file").write_text("")
+    blocked = extenso("get", number, "--to", str(tmp_path / "file"))
+    assert (blocked.returncode, "Traceback" in blocked.stderr) == (8, False), blocked.stderr
+    assert "-> Choose another directory" in blocked.stderr
     again = json.loads(extenso("wait", number, "--json").stdout)
     assert (again["status"], again["deliveries"]) == ("delivered", {"delivered": 2})
     rows = json.loads(extenso("search", "S2", "--json").stdout)
@@ -93,6 +97,8 @@ def test_errors_have_a_status_and_a_next_step(extenso: Run) -> None:
     failed(extenso("order", given=""), 2, "No products")
     failed(extenso("status", "99999"), 4, "99999")
     failed(extenso("get", "99999"), 4)
+    failed(extenso("demo", "--out", "/proc/version/demo"), 2, "/proc/version/demo")
+    failed(extenso("admin", "create"), 2, "Give it a name")
     failed(extenso("open", "/nowhere/at/all"), 16)
     failed(extenso("search", "S2", "--url", "http://127.0.0.1:9", EXTENSO_API_KEY="k"), 11, "127.0.0.1:9")
     failed(extenso("search", "S2", "--url", "http://127.0.0.1:9"), 3, "No API key")

@@ -49,6 +49,10 @@ _log = logging.getLogger(__name__)
 
 THUMBNAIL_PIXELS = 256
 THUMBNAIL_BYTES = 16_000
+LARGEST_PICTURE = 25_000_000
+"""Pixels of a quicklook that is made smaller. Some kB can unfold to half a gigabyte, once for each request."""
+_KEPT_PICTURE = 500_000
+"""Bytes of a quicklook that is kept beside its thumbnail, by which it is known again."""
 DEFAULT_ORDER = "ingestiondate desc"
 
 
@@ -90,7 +94,8 @@ class Service:
 
     def thumbnail(self, product_id: str) -> bytes:
         """JPEG of at most 256 x 256 pixels and 16 kB. Raises UnknownProduct, NoQuicklook."""
-        return _shrunk(self.quicklook(product_id), product_id)
+        picture = self.quicklook(product_id)
+        return (_shrunk_before if len(picture) <= _KEPT_PICTURE else _shrunk)(picture, product_id)
 
     # --- orders ------------------------------------------------------------------------------------------------------
     def estimate(self, account: str, products: Sequence[str]) -> Estimate:
@@ -242,12 +247,13 @@ def _unknown(product_ids: list[str]) -> UnknownProduct:
     return UnknownProduct(f"No source holds {', '.join(product_ids[:3])}{more}.", products=product_ids)
 
 
-@lru_cache(maxsize=256)
 def _shrunk(picture: bytes, product_id: str) -> bytes:
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(picture)) as opened:
+            if opened.width * opened.height > LARGEST_PICTURE:
+                raise NoQuicklook(f"The quicklook of {product_id} has {opened.width} x {opened.height} pixels: too many.")
             small = opened.convert("RGB")
             small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
@@ -258,3 +264,6 @@ def _shrunk(picture: bytes, product_id: str) -> bytes:
         if buffer.tell() <= THUMBNAIL_BYTES:
             break
     return buffer.getvalue()
+
+
+_shrunk_before = lru_cache(maxsize=256)(_shrunk)
