@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -384,3 +386,33 @@ def test_answers_do_not_wait_for_acknowledgements() -> None:
 
     with _bound("127.0.0.1", 0) as listening:
         assert asyncio.run(accepted(listening)) == 1
+
+
+@pytest.mark.parametrize("name", ["search", "health"])
+def test_a_silent_source_holds_up_nothing_that_does_not_need_it(
+    name: str, gateway: Gateway, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+
+    def silent(*_: Any, **__: Any) -> Any:
+        released.wait(60)
+        raise errors.SourceUnavailable("The source does not answer.")
+
+    monkeypatch.setattr(source, "search", silent)
+    monkeypatch.setattr(source, "check", silent)
+    token = {"Authorization": f"Bearer {gateway.access.login(gateway.key)}"}
+    verb = wire.VERBS[name]
+    with served(gateway) as url:
+        path = url + verb.url(**({"collection": "S2"} if verb.parameters else {}))
+        ask = partial(httpx.get, path, headers=token, timeout=90, trust_env=False)
+        threads = [threading.Thread(target=ask) for _ in range(60)]
+        for thread in threads:
+            thread.start()
+        time.sleep(1.0)  # by now all of them are there
+        try:
+            me = httpx.get(url + wire.VERBS["me"].url(), headers=token, timeout=5, trust_env=False)
+        finally:
+            released.set()
+            for thread in threads:
+                thread.join(90)
+    assert me.status_code == 200

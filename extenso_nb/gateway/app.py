@@ -7,11 +7,12 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
@@ -39,6 +40,12 @@ from extenso_nb.products import collection as collection_of
 from extenso_nb.storage import BucketStorage, FolderStorage
 
 __all__ = ["create_app"]
+
+_WAITING = (
+    (24, ("search", "search_ids", "quicklook", "thumbnail", "estimate", "create_order")),
+    (4, ("health",)),  # which anybody may ask for
+)
+"""Threads for verbs that wait for sources, or for a bucket. The others have the 40 of the server to themselves."""
 
 
 def create_app(
@@ -68,7 +75,11 @@ def create_app(
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_middleware(Guard, on_request=on_request)
-    for name, endpoint in _ENDPOINTS.items():
+    endpoints: dict[str, Callable[..., Any]] = dict(_ENDPOINTS)
+    for threads, names in _WAITING:
+        limiter = CapacityLimiter(threads)
+        endpoints |= {name: _apart(_ENDPOINTS[name], limiter) for name in names}
+    for name, endpoint in endpoints.items():
         verb = wire.VERBS[name]
         options: dict[str, Any] = {
             "methods": [verb.method],
@@ -88,6 +99,16 @@ def create_app(
 
 
 # --- what all routes share -------------------------------------------------------------------------------------------
+def _apart(endpoint: Callable[..., Response], limiter: CapacityLimiter) -> Callable[..., Awaitable[Response]]:
+    """The endpoint in threads of its own: one that waits for a source that is silent must not hold those of the others."""
+
+    @wraps(endpoint)
+    async def waiting(**arguments: Any) -> Response:
+        return await to_thread.run_sync(partial(endpoint, **arguments), limiter=limiter)
+
+    return waiting
+
+
 def _only(verb: wire.Verb) -> Callable[[Request], Awaitable[None]]:
     """Refuses query parameters that the verb does not take, and takes each only once."""
 
