@@ -302,7 +302,8 @@ def _serve(options: argparse.Namespace) -> None:
         host=options.host,
         port=0 if embedded else options.port,
         idle_seconds=options.idle,
-        api_key=os.environ.get("EXTENSO_API_KEY", "").strip() or None,  # as clients do: out of a file it ends with a newline
+        api_key=os.environ.get("EXTENSO_API_KEY", "").strip()
+        or None,  # as clients do: out of a file it ends with a newline
         deliver=not options.no_work,
         rate=_rate(options.rate, embedded=embedded),
     )

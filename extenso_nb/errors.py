@@ -14,7 +14,7 @@
      ├─ AccessError (PermissionError)   the gateway knows not, or allows not, who asks
      │   ├─ NotAuthenticated            no token, or one that is wrong or old
      │   ├─ InvalidApiKey               the token endpoint refused the API key
-     │   └─ Forbidden                   known, but not allowed (a foreign order, an altered or expired link)
+     │   └─ Forbidden                   known, but not allowed (an altered or expired link); a foreign order is unknown
      ├─ NotFoundError (LookupError)     the thing named is not there; never raised for "the source failed"
      │   ├─ UnknownRoute                no such path in the API
      │   ├─ UnknownProduct              no source holds the product
@@ -265,10 +265,10 @@ class InvalidApiKey(AccessError):
 
 
 class Forbidden(AccessError):
-    """Known, but not allowed: a foreign order, or a link that was altered or has expired."""
+    """Known, but not allowed: a link that was altered, has expired, or whose product was deleted."""
 
     status, code = 403, 1102
-    default_hint = "Ask for a new link with `download_url`, or for the order with the account that placed it."
+    default_hint = "Ask for a new link with `download_url`."
 
 
 # --- what is named ---------------------------------------------------------------------------------------------------

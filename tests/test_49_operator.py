@@ -6,11 +6,12 @@ import math
 import time
 from pathlib import Path
 
+import httpx
 import jwt
 import pytest
-from scripted import Gateway, ScriptedSource
+from scripted import Gateway, ScriptedSource, served
 
-from extenso_nb import errors
+from extenso_nb import errors, wire
 from extenso_nb.cli import main
 from extenso_nb.gateway.access import Access, secret_of
 from extenso_nb.gateway.serve import Settings, serve
@@ -58,7 +59,9 @@ def test_clocks_of_two_processes_need_not_agree_to_the_second(tmp_path: Path, mo
 
 
 # --- what is told to a gateway ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("told", "said"), [({"port": -1}, "-1 is not a port"), ({"port": 65536}, "65536 is not a port")])
+@pytest.mark.parametrize(
+    ("told", "said"), [({"port": -1}, "-1 is not a port"), ({"port": 65536}, "65536 is not a port")]
+)
 def test_a_port_that_is_none_is_said_to_be_none(told: dict[str, int], said: str, tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidRequest, match=said):
         serve(Settings(tmp_path, sources=(f"folder:{tmp_path}",), idle_seconds=0.5, **told), announce=False)
@@ -74,3 +77,20 @@ def test_a_storage_that_cannot_be_read_is_no_traceback(tmp_path: Path, capsys: p
     for storage in ("s3://[::1?endpoint=https://x", "folder:", "s3://", "nonsense"):
         assert main(["serve", "--data-dir", str(tmp_path), "--storage", storage]) == 2
         assert "\n  -> " in capsys.readouterr().err
+
+
+# --- a proxy in front ------------------------------------------------------------------------------------------------
+def test_behind_a_proxy_links_are_made_of_its_headers(tmp_path: Path) -> None:
+    source = ScriptedSource()
+    name = source.add(1)
+    gateway = Gateway(tmp_path, source)
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "delivered"
+    # As docs/service.md tells nginx to.
+    told = {"Host": "extenso.example.org", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
+    told["Authorization"] = f"Bearer {gateway.access.login(gateway.key)}"
+    with served(gateway) as url:
+        place = wire.VERBS["download_url"].url(order_id=order.id, delivery_id=f"{order.id}-1")
+        answer = httpx.get(url + place, headers=told, trust_env=False).json()
+    gateway.stop()
+    assert answer["url"].startswith(f"https://extenso.example.org{wire.FILES_PATH}/")

@@ -253,7 +253,9 @@ def _shrunk(picture: bytes, product_id: str) -> bytes:
     try:
         with Image.open(io.BytesIO(picture)) as opened:
             if opened.width * opened.height > LARGEST_PICTURE:
-                raise NoQuicklook(f"The quicklook of {product_id} has {opened.width} x {opened.height} pixels: too many.")
+                raise NoQuicklook(
+                    f"The quicklook of {product_id} has {opened.width} x {opened.height} pixels: too many."
+                )
             small = opened.convert("RGB")
             small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
