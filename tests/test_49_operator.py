@@ -14,7 +14,7 @@ from scripted import Gateway, ScriptedSource, served
 from extenso_nb import errors, wire
 from extenso_nb.cli import main
 from extenso_nb.gateway.access import Access, secret_of
-from extenso_nb.gateway.serve import Settings, serve
+from extenso_nb.gateway.serve import Settings, _bound, _url, serve
 from extenso_nb.gateway.store import Store
 
 
@@ -94,3 +94,10 @@ def test_behind_a_proxy_links_are_made_of_its_headers(tmp_path: Path) -> None:
         answer = httpx.get(url + place, headers=told, trust_env=False).json()
     gateway.stop()
     assert answer["url"].startswith(f"https://extenso.example.org{wire.FILES_PATH}/")
+
+
+def test_a_gateway_on_all_addresses_is_asked_at_loopback() -> None:
+    # To other addresses the client goes through the proxy of the environment, with its key.
+    for host in ("0.0.0.0", "127.0.0.1"):
+        with _bound(host, 0) as listening:
+            assert _url(listening) == f"http://127.0.0.1:{listening.getsockname()[1]}"

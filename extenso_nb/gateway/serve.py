@@ -406,8 +406,7 @@ def _listen(settings: Settings, parts: _Parts, listening: socket.socket, card: P
     app = create_app(parts.service, access, on_request=idle.touch, rate=settings.rate)
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
     server = _server(config, card)
-    host, port = listening.getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = _url(listening)
     told: dict[str, Any] = {"url": url, "api_key": key, "pid": os.getpid(), "version": __version__, "storage": ""}
     if isinstance(storage, FolderStorage):
         told["storage"] = str(storage.folder)
@@ -420,6 +419,13 @@ def _listen(settings: Settings, parts: _Parts, listening: socket.socket, card: P
     if settings.idle_seconds is not None:
         _end_when_idle(server, store, idle, settings.idle_seconds)
     server.run(sockets=[listening])
+
+
+def _url(listening: socket.socket) -> str:
+    """Where this machine reaches a gateway. `0.0.0.0` is no address to ask: a proxy of the environment would be sent the key."""
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked for, not bound
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _owner(settings: Settings, store: Store) -> str:
