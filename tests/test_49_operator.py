@@ -14,7 +14,7 @@ from scripted import Gateway, ScriptedSource, served
 from extenso_nb import errors, wire
 from extenso_nb.cli import main
 from extenso_nb.gateway.access import Access, secret_of
-from extenso_nb.gateway.serve import Settings, _bound, _url, serve
+from extenso_nb.gateway.serve import Settings, _bound, _owner, _url, serve
 from extenso_nb.gateway.store import Store
 
 
@@ -43,6 +43,18 @@ def test_an_owners_key_that_is_none_is_no_key(content: bytes, tmp_path: Path) ->
         serve(Settings(tmp_path, sources=(f"folder:{tmp_path}",), idle_seconds=0.5), announce=False)
     store = Store(f"sqlite:///{tmp_path / 'gateway.db'}")
     assert store.accounts() == []
+    store.close()
+
+
+def test_a_revoked_owner_is_followed_by_another(tmp_path: Path) -> None:
+    told = Settings(tmp_path, sources=(f"folder:{tmp_path}",))
+    store = Store(f"sqlite:///{tmp_path / 'gateway.db'}")
+    old = _owner(told, store)
+    store.revoke(store.accounts()[0][0].id)
+    assert _owner(told, store) == old, "nothing is given back by a restart"
+    assert store.account_of_key(old) is None
+    (tmp_path / "api-key").unlink()  # as docs/service.md says
+    assert store.account_of_key(_owner(told, store)) is not None
     store.close()
 
 
