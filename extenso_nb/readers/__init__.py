@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["band", "open_product"]
 
-_OTHERS = {"S1": "Sentinel-1", "S3": "Sentinel-3", "S5P": "Sentinel-5P"}
+_OTHERS = {"S3": "Sentinel-3", "S5P": "Sentinel-5P"}
 
 
 def open_product(
@@ -69,9 +69,13 @@ def open_product(
         from extenso_nb.readers.sentinel2 import open_sentinel2
 
         return open_sentinel2(container, masked=masked, scaled=scaled, chunks=chunks)
+    if collection == "S1":
+        from extenso_nb.readers.sentinel1 import open_sentinel1
+
+        return open_sentinel1(container, masked=masked, scaled=scaled, chunks=chunks)
     if collection in _OTHERS:
         raise UnsupportedProduct(
-            f"{container.product_id} is a {_OTHERS[collection]} product; this release reads Sentinel-2 L1C and L2A only.",
+            f"{container.product_id} is a {_OTHERS[collection]} product; this release reads Sentinel-1 and Sentinel-2 only.",
             hint=_instead(container, collection),
         )
     raise UnsupportedProduct(f"{container.uri} is not known as a Sentinel product by its name or its files.")
@@ -81,12 +85,7 @@ def _instead(container: Container, collection: str) -> str:
     """What to type meanwhile, with the path in it: a product in the storage of a gateway has one that nobody knows."""
     if collection == "S5P":
         return f'Open it with xarray.open_datatree("{container.uri}"); filter qa_value yourself.'
-    if collection == "S3":
-        return f"Unzip {container.uri} and open a netCDF file of it with xarray.open_dataset."
-    images = [name for name in container.find("measurement/*.tif*") if not container.is_empty(name)]
-    if not images:
-        return "Open a measurement TIFF of it with rioxarray; that gives an xarray of uncalibrated numbers."
-    return f'rioxarray.open_rasterio("{container.gdal_path(images[0])}") gives an xarray of uncalibrated numbers.'
+    return f"Unzip {container.uri} and open a netCDF file of it with xarray.open_dataset."
 
 
 def _collection(container: Container) -> str | None:
@@ -96,6 +95,8 @@ def _collection(container: Container) -> str | None:
     names = {name.lower() for name in container.names()}
     if names & {"mtd_msil1c.xml", "mtd_msil2a.xml", "mtd_msil2ap.xml"} or container.find("granule/*/mtd_tl.xml"):
         return "S2"
+    if container.find("annotation/s1*.xml") or container.find("measurement/s1*.tif*"):
+        return "S1"
     try:
         return products.parse(container.product_id).collection
     except ProductIdError:
@@ -103,14 +104,15 @@ def _collection(container: Container) -> str | None:
 
 
 def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.DataArray:
-    """One band of a product by its own name (`B04`, `SCL`) or its common name (`red`, `nir`).
+    """One band of a product by its own name (`B04`, `SCL`, `vv`) or its common name (`red`, `nir`).
 
     Parameters
     ----------
     tree
         As `open_product` gives it.
     name
-        Name of the variable, or its `common_name` (STAC EO extension).
+        Name of the variable, or its `common_name` (STAC EO extension). Where several groups have it (swaths of a
+        Sentinel-1 SLC), with the group before it: `IW1/VV/vv`, or as much of it as is needed: `IW1/vv`.
     resolution
         Metres; without it the finest there is.
 
@@ -118,20 +120,32 @@ def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.D
     ------
     IncompleteProduct
         The product should have the band, but its file is missing or empty.
+    InputError
+        Several images have it, and the name does not say which.
     UnknownBand
         It has no such band; `error.details["bands"]` lists those there are.
     """
     known: list[str] = []
+    found: dict[str, xr.DataArray] = {}
+    *groups, wanted = name.split("/")
     for node in tree.subtree:
         if resolution is not None and node.name != f"r{resolution}m":
             continue
         for label, array in node.data_vars.items():
             common = array.attrs.get("common_name")
-            if name in (label, common):
-                return array
+            if wanted in (label, common) and set(groups) <= set(node.path.split("/")):
+                found[f"{node.path.strip('/')}/{label}"] = array
             if "band_id" in array.attrs:
                 known.append(f"{label} ({common})" if common else str(label))
-    _raise_if_missing(tree, name, resolution)
+    if len(found) > 1 and all("polarisation" in array.attrs for array in found.values()):
+        raise InputError(
+            f"{tree.attrs.get('product_id', 'The product')} has {name!r} {len(found)} times: {', '.join(found)}.",
+            hint=f"Pass one of these, such as {next(iter(found))!r}.",
+            bands=list(found),
+        )
+    if found:
+        return next(iter(found.values()))
+    _raise_if_missing(tree, wanted, resolution)
     at = f" at {resolution} m" if resolution is not None else ""
     raise UnknownBand(
         f"{tree.attrs.get('product_id', 'The product')} has no band {name!r}{at}; it has {', '.join(sorted(set(known)))}.",
@@ -144,8 +158,10 @@ def _raise_if_missing(tree: xr.DataTree, name: str, resolution: int | None) -> N
 
     label = next((label for label, entry in BANDS.items() if name == entry.common_name), name)
     for member in tree.attrs.get("missing_members", ()):
-        parts = str(member).rpartition("/")[2].split("_")
-        if label in parts and (resolution is None or f"{resolution}m" in parts or not parts[-1].endswith("m")):
+        folder, _, file = str(member).rpartition("/")
+        parts = file.split("_")
+        image = label in parts and (resolution is None or f"{resolution}m" in parts or not parts[-1].endswith("m"))
+        if image or (folder == "measurement" and label in file.rpartition(".")[0].split("-")):
             raise IncompleteProduct(
                 f"{tree.attrs.get('product_id')} lists {label}, but its file is missing or empty: {member}.",
                 member=member,
