@@ -37,7 +37,7 @@ _A, _B = 6_378_137.0, 6_356_752.314245179
 _E2 = 1 - (_B / _A) ** 2
 _EP2 = (_A / _B) ** 2 - 1
 _STATES = 6  # state vectors that the polynomials of one interval go through
-_TOLERANCE = 0.001
+TOLERANCE = 0.001
 """Metres that a value interpolated between exact solutions may be off; checked where it is used."""
 
 
@@ -57,7 +57,7 @@ def to_ecef(latitude: npt.ArrayLike, longitude: npt.ArrayLike, height: npt.Array
 
 
 def to_geodetic(points: Floats) -> tuple[Floats, Floats, Floats]:
-    """Latitude, longitude (degrees) and height (m) of Earth-fixed points, shape (..., 3). Bowring's formula: 1e-9 m."""
+    """Latitude, longitude (degrees) and height (m) of Earth-fixed points, shape (..., 3). Bowring's formula: within 1e-6 m."""
     phi, height = _geodetic(points)
     return np.degrees(phi), np.degrees(np.arctan2(points[..., 1], points[..., 0])), height
 
@@ -251,21 +251,19 @@ class Geometry:
             return self.near_range + pixel * self.range_step
         assert self.origins is not None
         record = self._record(self.line_time(line))
-        return self._slant(record, pixel * self.spacing - self.origins[record])[0]
+        return self._slant(record, pixel * self.spacing - self.origins[record])
 
     def _record(self, seconds: Floats) -> npt.NDArray[np.int64]:
         assert self.records is not None
         return np.asarray(np.searchsorted((self.records[1:] + self.records[:-1]) / 2, seconds), np.int64)
 
-    def _slant(self, record: npt.NDArray[np.int64], ground: Floats) -> tuple[Floats, Floats]:
-        """Slant range and its derivative at ground ranges after the record's origin."""
+    def _slant(self, record: npt.NDArray[np.int64], ground: Floats) -> Floats:
+        """Slant range at ground ranges after the record's origin."""
         assert self.polynomials is not None
-        table = self.polynomials
-        value, slope = np.zeros(ground.shape), np.zeros(ground.shape)
-        for power in range(table.shape[1] - 1, -1, -1):
-            slope = slope * ground + value
-            value = value * ground + table[record, power]
-        return value, slope
+        value = np.zeros(ground.shape)
+        for power in range(self.polynomials.shape[1] - 1, -1, -1):
+            value = value * ground + self.polynomials[record, power]
+        return value
 
     def time(self, line: npt.ArrayLike, slant_range: npt.ArrayLike) -> Floats:
         """Zero-Doppler time, seconds after the first line: that of the line, and what depends on the pixel."""
@@ -276,38 +274,44 @@ class Geometry:
             return np.zeros(slant_range.shape)
         return np.asarray((2 * slant_range / LIGHT - self.reference_delay) / 2)
 
-    def _pixel(self, seconds: Floats, slant_range: Floats) -> Floats:
-        """Pixel of a slant range in the line of that time; NaN more than two pixels outside the image."""
+    def _pixel(self, seconds: Floats, slant_range: Floats, clamp: bool) -> Floats:
+        """Pixel of a slant range in the line of that time; NaN (or the edge) more than two pixels outside the image."""
         if self.records is None:
             pixel = (slant_range - self.near_range) / self.range_step
         else:
-            pixel = self._ground_pixel(seconds, slant_range)
+            pixel = self._ground_pixel(seconds, slant_range, clamp)
+        if clamp:
+            return np.clip(pixel, -2, self.samples + 1)
         return np.where((pixel >= -2) & (pixel <= self.samples + 1), pixel, np.nan)
 
-    def _ground_pixel(self, seconds: Floats, slant_range: Floats) -> Floats:
+    def _ground_pixel(self, seconds: Floats, slant_range: Floats, clamp: bool) -> Floats:
         """The inverse of `_slant`: from a table, then by Newton; for the srgrCoefficients are off by up to 40 m (IPF 2.36)."""
         assert self.origins is not None
+        assert self.polynomials is not None
         nodes = np.linspace(-3, self.samples + 2, 65) * self.spacing
         record = self._record(seconds)
         pixel = np.full(slant_range.shape, np.nan)
         for number in np.unique(record):
             here = record == number
+            slant = np.polynomial.Polynomial(self.polynomials[number])
+            slope = slant.deriv()
             ground = nodes - self.origins[number]
             of = slant_range[here]
-            guess = np.interp(of, self._slant(np.full(nodes.shape, number), ground)[0], ground, np.nan, np.nan)
-            for _ in range(3):
-                value, slope = self._slant(np.full(guess.shape, number), guess)
-                guess = guess - (value - of) / slope
+            guess = np.interp(of, slant(ground), ground, *(() if clamp else (np.nan, np.nan)))
+            for _ in range(0 if clamp else 2):
+                guess = guess - (slant(guess) - of) / slope(guess)
             pixel[here] = (guess + self.origins[number]) / self.spacing
         return pixel
 
-    def _line(self, seconds: Floats) -> Floats:
-        """Line of a time (as `line_time` counts); of overlapping bursts the one whose middle is nearer; NaN outside."""
+    def _line(self, seconds: Floats, clamp: bool) -> Floats:
+        """Line of a time as `line_time` counts; of overlapping bursts the one whose middle is nearer; NaN (the edge) outside."""
         middle = self.burst_times + self.burst_lines.mean(1) * self.interval
         burst = np.searchsorted((middle[1:] + middle[:-1]) / 2, np.nan_to_num(seconds))
         within = (seconds - self.burst_times[burst]) / self.interval
         margin = 2 if len(self.burst_times) == 1 else 0
         first, last = self.burst_lines[burst, 0], self.burst_lines[burst, 1]
+        if clamp:
+            return np.asarray(np.clip(within, first - margin, last + margin) + burst * self.lines_per_burst)
         inside = (within >= first - margin) & (within <= last + margin)
         return np.where(inside, within + burst * self.lines_per_burst, np.nan)
 
@@ -331,8 +335,8 @@ class Geometry:
         right = np.cross(down, along)
         over = _dot(position, down)  # negative: the satellite is above
         radius = np.linalg.norm(_foot(position), axis=-1) + height
-        cosine = (radius**2 - _dot(position, position) - slant_range**2) / (2 * slant_range * over)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            cosine = (radius**2 - _dot(position, position) - slant_range**2) / (2 * slant_range * over)
             look = np.arccos(np.where(np.abs(cosine) <= 1, cosine, np.nan))
         point = position
         for _ in range(6):  # Newton; the sphere's answer is some kilometres off, each step squares the relative error
@@ -377,31 +381,73 @@ class Geometry:
         seen = abeam & right
         return np.where(seen, seconds, np.nan), np.where(seen, distance, np.nan)
 
-    def place(self, seconds: Floats, slant_range: Floats) -> tuple[Floats, Floats]:
-        """Line and pixel of zero-Doppler times and slant ranges; NaN outside the image (and the valid lines of bursts)."""
+    def place(self, seconds: Floats, slant_range: Floats, *, clamp: bool = False) -> tuple[Floats, Floats]:
+        """Line and pixel of zero-Doppler times and slant ranges.
+
+        NaN outside the image (and the valid lines of bursts); with `clamp` its edge, within some hundredths of a pixel.
+        """
         counted = seconds - self._late(slant_range)
-        line = self._line(counted)
-        return line, np.where(np.isnan(line), np.nan, self._pixel(counted, slant_range))
+        line = self._line(counted, clamp)
+        return line, np.where(np.isnan(line), np.nan, self._pixel(counted, slant_range, clamp))
 
     def find(self, latitude: npt.ArrayLike, longitude: npt.ArrayLike, height: npt.ArrayLike) -> tuple[Floats, Floats]:
         """Line and pixel of places (degrees, m above the ellipsoid): the inverse of `locate`. NaN outside the image."""
         return self.place(*self.look_back(latitude, longitude, height))
 
     # -- many pixels -------------------------------------------------------------------------------------------------
-    def spread(self, line: Floats, pixel: Floats, height: float) -> tuple[Floats, Floats, Floats]:
-        """`locate` for a raster of lines and pixels (both 1-D) at one height: shape (line, pixel).
+    def spread(self, line: Floats, pixel: Floats, height: float | Floats) -> tuple[Floats, Floats, Floats]:
+        """`locate` for a raster of lines and pixels (both 1-D) at one height, or at heights (line, pixel).
 
         Solved exactly at few nodes and interpolated by polynomials in between; within 1 mm, which is checked at points
         between the nodes, or else solved at every pixel.
         """
         out = tuple(np.empty((len(line), len(pixel))) for _ in range(3))
         for rows in self._smooth(line):
-            parts = self._interpolated(line[rows], pixel, height)
+            above = height if np.ndim(height) == 0 else np.asarray(height)[rows]
+            parts = self._interpolated(line[rows], pixel, np.asarray(above, np.float64))
             if parts is None:
-                parts = self.locate(line[rows][:, None], pixel, height)
+                parts = self.locate(line[rows][:, None], pixel, above)
             for target, part in zip(out, parts, strict=True):
                 target[rows] = part
         return out[0], out[1], out[2]
+
+    def columns(
+        self, line: Floats, pixel: Floats, limits: tuple[float, float], convert: Callable[[Floats, Floats], Any]
+    ) -> Callable[[Floats], Floats]:
+        """Where a raster of pixels lies at heights (line, pixel) that are not known yet, within limits, as (2, line, pixel).
+
+        `convert` makes coordinates (down, along; m or degrees) of latitudes and longitudes. Within 1 cm.
+        """
+        pieces = []
+        middle = float(self.locate(line[len(line) // 2], pixel[len(pixel) // 2], 0.0)[1])
+        for rows in self._smooth(line):
+            some = line[rows]
+
+            def exact(a: Floats, b: Floats, level: Any) -> Floats:
+                latitude, longitude, _ = self.locate(a[:, None], b, level)
+                return np.stack(convert(latitude, _near(longitude, middle)))
+
+            def wrong(found: Floats, right: Floats) -> float:
+                apart = np.abs(found - right).max()
+                return float(apart if np.abs(right).max() > 360 else apart * 111_320)
+
+            found = (
+                layered(exact, wrong, some, pixel, limits, 10 * TOLERANCE) if len(some) * len(pixel) > 2000 else None
+            )
+            if found is None:
+
+                def found(height: Floats, some: Floats = some, exact: Any = exact) -> Floats:
+                    return np.asarray(exact(some, pixel, height))
+
+            pieces.append((rows, found))
+
+        def at(height: Floats) -> Floats:
+            out = np.empty((2, *height.shape))
+            for rows, piece in pieces:
+                out[:, rows] = piece(height[rows])
+            return out
+
+        return at
 
     def _smooth(self, line: Floats) -> Iterator[npt.NDArray[np.int64]]:
         """Rows of one burst and one record: within these, everything is smooth."""
@@ -411,27 +457,27 @@ class Geometry:
         for number in np.unique(piece):
             yield np.flatnonzero(piece == number)
 
-    def _interpolated(self, line: Floats, pixel: Floats, height: float) -> Sequence[Floats] | None:
+    def _interpolated(self, line: Floats, pixel: Floats, height: Floats) -> Sequence[Floats] | None:
         if len(line) * len(pixel) < 2000:
             return None
 
-        def exact(a: Floats, b: Floats) -> Floats:
-            latitude, longitude, incidence = self.locate(a[:, None], b, height)
-            return np.stack([latitude, _near(longitude), incidence])
+        def exact(a: Floats, b: Floats, level: float) -> Floats:
+            latitude, longitude, incidence = self.locate(a[:, None], b, level)
+            return np.stack([latitude, _near(longitude, middle), incidence])
 
         def wrong(found: Floats, right: Floats) -> float:
             metres = 111_320 * np.hypot(found[0] - right[0], (found[1] - right[1]) * np.cos(np.radians(right[0])))
             return float(max(np.max(metres), np.max(np.abs(found[2] - right[2])) * 1e3))  # incidence: 1e-6 degrees
 
-        found = tensor(exact, wrong, line, pixel, _TOLERANCE)
+        middle = float(self.locate(line[len(line) // 2], pixel[len(pixel) // 2], 0.0)[1])
+        found = stacked(exact, wrong, line, pixel, height, TOLERANCE)
         if found is None:
             return None
         return found[0], (found[1] + 180) % 360 - 180, found[2]
 
 
-def _near(longitude: Floats) -> Floats:
-    """Longitudes without the step at the antimeridian, for images less than half around the Earth."""
-    middle = longitude.flat[0]
+def _near(longitude: Floats, middle: float) -> Floats:
+    """Longitudes without the step at the antimeridian: within 180 degrees of the one in the middle."""
     return np.asarray(middle + (longitude - middle + 180) % 360 - 180)
 
 
@@ -517,6 +563,57 @@ def tensor(
         if wrong(guess, exact(between_a, between_b)) < tolerance:
             return np.asarray(_weights(nodes_a, a) @ values @ _weights(nodes_b, b).T)
     return None
+
+
+def layered(
+    exact: Callable[[Floats, Floats, float], Floats],
+    wrong: Callable[[Floats, Floats], float],
+    a: Floats,
+    b: Floats,
+    limits: tuple[float, float],
+    tolerance: float,
+) -> Callable[[Floats], Floats] | None:
+    """As `tensor`, for a function of a height too: what is returned takes heights (a, b) between the limits, or one.
+
+    `exact` takes the height as a number. Between heights the function is a polynomial through five levels, checked as well.
+    """
+    levels = _nodes(np.array(limits), 5)
+    planes = []
+    for level in levels:
+        plane = tensor(lambda x, y, at=float(level): exact(x, y, at), wrong, a, b, tolerance)  # type: ignore[misc]
+        if plane is None:
+            return None
+        planes.append(plane)
+    ends = np.ix_([0, -1], [0, -1])
+    for level in _between(levels):
+        weights = _weights(levels, np.array([level]))[0]
+        guess = sum(weight * plane[..., ends[0], ends[1]] for weight, plane in zip(weights, planes, strict=True))
+        if wrong(np.asarray(guess), exact(a[[0, -1]], b[[0, -1]], float(level))) >= tolerance:
+            return None
+
+    def at(height: Floats) -> Floats:
+        if height.ndim == 0 and len(planes) == 1:
+            return np.asarray(planes[0])
+        weights = np.moveaxis(_weights(levels, height.ravel()).reshape(*height.shape, len(levels)), -1, 0)
+        made = sum(weight * plane for weight, plane in zip(weights, planes, strict=True))
+        return np.where(np.isfinite(height), made, np.nan)
+
+    return at
+
+
+def stacked(
+    exact: Callable[[Floats, Floats, float], Floats],
+    wrong: Callable[[Floats, Floats], float],
+    a: Floats,
+    b: Floats,
+    height: Floats,
+    tolerance: float,
+) -> Floats | None:
+    """`layered` at heights that are known: one, or (a, b), which may be NaN."""
+    known = height[np.isfinite(height)]
+    limits = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    found = layered(exact, wrong, a, b, limits, tolerance)
+    return None if found is None else found(height)
 
 
 def _nodes(values: Floats, count: int) -> Floats:

@@ -244,11 +244,12 @@ def _chunked(dataset: xr.Dataset, wanted: _Wanted, file: Image, annotation: Anno
             hint='Pass chunks such as {"line": 512, "pixel": -1}.',
         )
     sizes: Any = _chunk_sizes(file, annotation) if isinstance(wanted.chunks, str) else wanted.chunks
-    dataset = dataset.chunk(sizes)
-    for array in dataset.data_vars.values():  # of which `calibrate` knows again what nobody has computed with
-        radar = array.variable.encoding["radar"]
-        array.variable.encoding["radar"] = replace(radar, graph=array.variable.data.name)
-    return dataset
+    made = {}
+    for name, array in dataset.data_vars.items():  # not the coordinates: they are small, and there
+        made[name] = variable = array.variable.chunk(sizes)
+        # by this name `calibrate` knows again what nobody has computed with
+        variable.encoding["radar"] = replace(variable.encoding["radar"], graph=variable.data.name)
+    return dataset.assign(made)
 
 
 def _chunk_sizes(file: Image, annotation: Annotation | None) -> dict[str, tuple[int, ...] | int]:
