@@ -716,3 +716,117 @@ def test_errors_are_ours_whatever_is_cut_out(tmp_path: Path) -> None:
         with contextlib.suppress(ExtensoError):
             calibrate(open_product(folder), "sigma0")
         file.write_bytes(keep)
+
+
+# --- SLC -------------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def slc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return radar.slc(tmp_path_factory.mktemp("slc"))
+
+
+def test_slc_pixels(slc: Path) -> None:
+    tree = open_product(slc)
+    assert tree.attrs["product_type"] == "SLC"
+    for swath, pol in (("IW1", "vv"), ("IW1", "vh"), ("IW2", "vv")):
+        stored = radar.complex_pixels(swath, pol)
+        array = tree[f"{swath}/{pol.upper()}/{pol}"]
+        assert array.dtype == np.complex64
+        np.testing.assert_array_equal(array, np.where(stored == 0, np.nan + 0j * np.nan, stored))
+        raw = open_product(slc, masked=False)[f"{swath}/{pol.upper()}/{pol}"]
+        np.testing.assert_array_equal(raw, stored)
+    np.testing.assert_array_equal(tree["IW2/VV/vv"][7:9, 10:12], radar.complex_pixels("IW2", "vv")[7:9, 10:12])
+
+
+def test_bursts(slc: Path) -> None:
+    tree = open_product(slc)
+    table = tree["bursts"].to_dataset().to_dataframe()
+    assert len(table) == 9
+    own = table[(table.swath == "IW1") & (table.polarisation == "VV")]
+    assert own.first_line.tolist() == [0, 170, 340]
+    assert own.first_valid_line.tolist() == [5, 175, 345]
+    assert own.last_valid_line.tolist() == [164, 334, 504]
+    assert own.first_valid_sample.tolist() == [3, 3, 3]
+    assert own.last_valid_sample.tolist() == [499, 499, 499]
+    assert own.byte_offset.tolist() == [0, 1000, 2000]
+    assert own.burst_id.tolist() == [4700, 4701, 4702]
+    array = tree["IW1/VV/vv"]
+    assert array["burst"].values.tolist() == [0] * 170 + [1] * 170 + [2] * 170
+    seconds = (array["azimuth_time"] - array["azimuth_time"][0]) / np.timedelta64(1, "ns") / 1e9
+    interval = float(seconds[1])
+    flight = np.concatenate([np.arange(170) + start for start in radar.STARTS])
+    np.testing.assert_allclose(seconds, flight * interval, atol=3e-7)  # back 20 lines at each burst
+    assert (np.diff(seconds) < 0).sum() == 2
+    assert array["first_valid_sample"].values[[4, 5, 164, 165]].tolist() == [-1, 3, 3, -1]
+    assert array.chunks[0] == (170, 170, 170)
+    one = array.isel(line=array["burst"].values == 1)
+    assert one.shape == (170, 512)
+
+
+def test_slc_backscatter(slc: Path) -> None:
+    tree = open_product(slc)
+    file = radar.member(slc, "annotation/calibration/calibration-*-iw2-*-vv-*")
+    at = np.arange(512.0)
+    gain = bilinear(file, "betaNought", "calibrationVector", at[:510], at)
+    stored = radar.complex_pixels("IW2", "vv").astype(complex)
+    right = np.where(stored == 0, np.nan, np.abs(stored) ** 2 / gain**2)
+    made = tree.s1.calibrate("beta0")
+    assert {node.path for node in made.subtree if node.data_vars} == {"/IW1/VH", "/IW1/VV", "/IW2/VV"}
+    assert made["IW2/VV/vv"].dtype == np.float32
+    np.testing.assert_allclose(made["IW2/VV/vv"], right, rtol=3e-7)
+    quiet = calibrate(tree["IW2/VV/vv"], "beta0", denoise=True, clip=False)
+    noise = drawn.Scene(radar.DRAWN)
+    floor = np.interp(at, noise.luts["pixel"], noise.noise("VV"))
+    np.testing.assert_allclose(quiet, right - floor / gain**2, rtol=1e-5, atol=1e-6)
+
+
+def test_bands_of_an_slc(slc: Path) -> None:
+    tree = open_product(slc)
+    with pytest.raises(InputError, match="has 'vv' 2 times: IW1/VV/vv, IW2/VV/vv"):
+        band(tree, "vv")
+    assert band(tree, "IW2/vv").attrs["swath"] == "IW2"
+    assert band(tree, "IW2/VV/vv").attrs["swath"] == "IW2"
+    assert band(tree, "vh").attrs["swath"] == "IW1"
+    with pytest.raises(UnknownBand):
+        band(tree, "IW3/vv")
+
+
+def test_bursts_that_do_not_fit(slc: Path, tmp_path: Path) -> None:
+    folder = radar.slc(tmp_path)
+    file = radar.member(folder, "annotation/*-iw2-*-vv-*")
+    radar.replace(file, "firstValidSample", "1 2 3")
+    with pytest.raises(DamagedProduct, match="3 and 170 lines in place of 170"):
+        open_product(folder)
+
+
+def test_real_bursts_are_where_they_are_said_to_be(shared_data: Path) -> None:
+    """Offsets in bytes are those of the whole image, stored line by line after one header."""
+    tree = open_product(shared_data / IW_SLC)
+    table = tree["bursts"].to_dataset().to_dataframe()
+    for (swath, pol), own in table.groupby(["swath", "polarisation"]):
+        array = tree[f"{swath}/{pol}/{pol.lower()}"]
+        lines = np.diff(own.byte_offset) / (4 * array.shape[1])
+        np.testing.assert_allclose(lines, np.diff(own.first_line), atol=0.02)
+        assert len(set(np.diff(own.first_line))) == 1
+        parts = list(array.chunks[0])
+        assert sum(parts) == array.shape[0]
+        assert set(own.first_line) <= set(np.cumsum([0, *parts]))  # no chunk is of two bursts
+        assert max(parts) <= 768
+
+
+def test_wave_mode(tmp_path: Path) -> None:
+    """Vignettes: several images of one swath and polarisation, each a group of its own."""
+    source = radar.slc(tmp_path / "source")
+    folder = tmp_path / f"{radar.DRAWN.id.replace('IW_GRDH', 'WV_SLC_')}.SAFE"
+    for number, pattern in (("001", "-iw1-slc-vv-"), ("003", "-iw2-slc-vv-")):
+        for file in source.rglob(f"*{pattern}*"):
+            name = file.name.replace(pattern, "-wv1-slc-vv-").replace("-001.", f"-{number}.")
+            copy = folder / file.parent.relative_to(source) / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+            if file.parent.name == "annotation":
+                radar.replace(copy, "swath", "WV1")
+    tree = open_product(folder)
+    np.testing.assert_array_equal(tree["WV1_003/VV/vv"], open_product(source)["IW2/VV/vv"])
+    assert {node.path for node in tree.s1.calibrate().subtree if node.data_vars} == {"/WV1_001/VV", "/WV1_003/VV"}
+    assert "orbit" in tree["conditions/WV1_001"]
+    assert len(tree["quality/calibration/WV1_003/VV/line"]) == 2

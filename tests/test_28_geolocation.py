@@ -560,3 +560,38 @@ def test_another_process_makes_the_same_map(worker: Any, made: Path) -> None:
         np.testing.assert_array_equal(worker.compute(chart).result(), chart)
         places = geolocate(array[:40], dem)["latitude"]
         np.testing.assert_array_equal(worker.compute(places).result(), places)
+
+
+def test_bursts_on_a_map(tmp_path: Path) -> None:
+    """Where bursts overlap, the one whose middle is nearer is shown; there are no seams, and no line is shown twice."""
+    array = open_product(radar.slc(tmp_path))["IW1/VV/vv"]
+    geometry = geometry_of(array)
+    flight = np.concatenate([np.arange(170.0) + start for start in radar.STARTS])  # of each line of the image
+    values = np.broadcast_to(flight[:, None], array.shape)
+    within = np.arange(510) % 170
+    valid = (within >= radar.VALID[0]) & (within <= radar.VALID[1])
+    values = np.where(valid[:, None], values, np.nan)
+    chart = geocode(array.copy(data=da.from_array(values, chunks=array.data.chunks)), 5)
+    y, x = np.meshgrid(chart["y"], chart["x"], indexing="ij")
+    longitude, latitude = Transformer.from_crs(chart.rio.crs, "EPSG:4326", always_xy=True).transform(x, y)
+    seconds, slant = geometry.look_back(latitude, longitude, 0.0)
+    line = seconds / geometry.interval
+    pixel = (slant - geometry.near_range) / geometry.range_step
+    inside = (line > 6) & (line < 463) & (pixel > 1) & (pixel < 510)
+    found = chart.values
+    assert np.isfinite(found[inside]).all()  # no seams
+    assert np.abs(found - line)[inside].max() < 1e-3
+    # forward and backward agree on what is valid and the nearer burst
+    at = np.array([20.0, 100, 200, 250, 400])
+    place = geometry.locate(at, 100.0, 50.0)
+    again = geometry.find(*place[:2], 50.0)
+    np.testing.assert_allclose(again[0], at, atol=1e-6)
+    np.testing.assert_allclose(again[1], 100, atol=1e-6)
+    # the end of burst 0 (line 164 of the flight) is nearer to the middle of burst 1, in which it is line 170 + 14
+    late = geometry.find(*geometry.locate(164.0, 100.0, 0.0)[:2], 0.0)[0]
+    assert late == pytest.approx(184, abs=1e-6)
+    places = array.s1.geolocate()
+    np.testing.assert_allclose(places["latitude"][164], places["latitude"][184], atol=1e-9)
+    assert geocode(array, 20).dtype == np.complex64
+    with pytest.raises(InputError, match="slant range"):
+        geocode(array)
