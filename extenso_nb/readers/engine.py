@@ -19,7 +19,7 @@ class ExtensoBackend(BackendEntrypoint):
     """Opens Sentinel products; see docs/readers.md for the groups of each."""
 
     description: ClassVar[str] = (
-        "Copernicus Sentinel products (Sentinel-1 GRD and SLC, Sentinel-2 L1C and L2A) in SAFE layout, folder or zip"
+        "Copernicus Sentinel products (Sentinel-1 GRD, SLC and OCN, Sentinel-2 L1C and L2A) in SAFE layout, folder or zip"
     )
     open_dataset_parameters: ClassVar[Any] = ("filename_or_obj", "drop_variables", "group", "masked", "scaled")
     supports_groups: ClassVar[bool] = True
@@ -74,7 +74,7 @@ class ExtensoBackend(BackendEntrypoint):
             kind = products.parse(products.strip(os.fspath(filename_or_obj))).product_type
         except ProductIdError:
             return False
-        return kind in {"S2MSI1C", "S2MSI2A", "GRD", "SLC"}
+        return kind in {"S2MSI1C", "S2MSI2A", "GRD", "SLC", "OCN"}
 
 
 def _no_group(source: str | os.PathLike[str], group: str | None, there: Iterable[str]) -> InputError:

@@ -1,4 +1,4 @@
-"""Sentinel-1 GRD and SLC in SAFE layout (folder or zip) -> xarray.DataTree, lazily.
+"""Sentinel-1 GRD, SLC and OCN in SAFE layout (folder or zip) -> xarray.DataTree, lazily.
 
 GRD: `/measurements` (one variable a polarisation). SLC: `/IW1/VV` and the like, one group an image, and `/bursts`, the table
 of bursts. Both: `/conditions` (gcp, orbit, attitude, coordinate_conversion) and `/quality` (calibration, noise_range,
@@ -81,7 +81,7 @@ class _Wanted:
 def open_sentinel1(
     container: Container, *, masked: bool = True, scaled: bool = True, chunks: str | dict[str, int] | None = "auto"
 ) -> xr.DataTree:
-    """Open a Sentinel-1 GRD or SLC product.
+    """Open a Sentinel-1 GRD, SLC or OCN product.
 
     Parameters
     ----------
@@ -106,7 +106,14 @@ def open_sentinel1(
         Metadata or an image cannot be read.
     """
     facts, listed = metadata.manifest(container)
-    _refuse(container, facts)
+    kind = facts.get("product_type") or _from_identifier(container.product_id).get("product_type")
+    if kind == "RAW":
+        raise UnsupportedProduct(
+            f"{container.product_id} is a Sentinel-1 RAW product; read are GRD, SLC and OCN.",
+            hint="Order the GRD or SLC product of the same time.",
+        )
+    if kind == "OCN":
+        return _ocean(_Wanted(container, facts, masked, chunks, _missing(container, listed, ())))
     images = list(_images(container))
     missing = _missing(container, listed, images)
     if not images:
@@ -131,17 +138,6 @@ def _is_slant(image: _Image, file: Image) -> bool:
 
 
 # --- members ---------------------------------------------------------------------------------------------------------
-def _refuse(container: Container, facts: Mapping[str, Any]) -> None:
-    kind = facts.get("product_type") or _from_identifier(container.product_id).get("product_type")
-    if kind in {"RAW", "OCN"}:
-        raise UnsupportedProduct(
-            f"{container.product_id} is a Sentinel-1 {kind} product; read are GRD and SLC.",
-            hint="Order the GRD or SLC product of the same time."
-            if kind == "RAW"
-            else "Unzip it, and open its netCDF files.",
-        )
-
-
 def _images(container: Container) -> Iterator[_Image]:
     """Images that have bytes, in the order of their names."""
     found: dict[str, str] = {}
@@ -431,6 +427,15 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> xr.Dataset:
             for name, note in _BURST_NOTES.items()
         }
     )
+
+
+# --- OCN -------------------------------------------------------------------------------------------------------------
+def _ocean(wanted: _Wanted) -> xr.DataTree:
+    from extenso_nb.readers.sentinel1_ocn import open_ocn
+
+    groups = open_ocn(wanted.container, wanted.facts, masked=wanted.masked, chunks=wanted.chunks)
+    attributes = {**_attributes(wanted, ()), "processing_level": "L2"}
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attributes), **groups})
 
 
 # --- conditions and quality ------------------------------------------------------------------------------------------
