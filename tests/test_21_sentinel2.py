@@ -734,6 +734,7 @@ def test_the_documentation_runs(made: dict[str, Path], tmp_path: Path, monkeypat
     text = (Path(__file__).parent.parent / "docs" / "readers.md").read_text()
     names: dict[str, Any] = {}
     for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(code, names)
+        if ".s1." not in code:  # which test_27_sentinel1.py runs
+            exec(code, names)
     with xr.open_dataset("bands.nc", mask_and_scale=False) as written:
         assert written["B04"].dtype == np.uint16

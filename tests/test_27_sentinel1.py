@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -659,6 +660,9 @@ def test_a_cut_image_is_an_error(tmp_path: Path) -> None:
 DAMAGE = {
     "annotation": [
         ("numberOfLines", "many", "no number"),
+        ("numberOfLines", "nan", "no number"),
+        ("numberOfSamples", "12.5", "no whole number"),
+        ("rangeSamplingRate", "0", "must be above 0"),
         ("productFirstLineUtcTime", "yesterday", "time"),
         ("azimuthTimeInterval", "", "has no azimuthTimeInterval"),
         ("latitude", "north", "no number"),
@@ -667,6 +671,7 @@ DAMAGE = {
     "annotation/calibration/calibration": [
         ("sigmaNought", "1 2 3", "3 numbers of sigma_nought"),
         ("sigmaNought", None, "not above 0"),
+        ("gamma", "nan", "something in it that is no number"),
         ("pixel", None, "do not ascend"),
     ],
     "annotation/calibration/noise": [("noiseRangeLut", "1 2", "2 numbers"), ("line", "top", "no number")],
@@ -838,6 +843,20 @@ def test_wave_mode(tmp_path: Path) -> None:
     assert len(tree["quality/calibration/WV1_003/VV/line"]) == 2
 
 
+def test_the_documentation_runs(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parent.parent / "docs" / "readers.md").read_text()
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if ".s1." in code]
+    (tmp_path / f"{radar.DRAWN.id}.SAFE.zip").symlink_to(made["stored"])
+    names: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)  # affine's, of rioxarray
+        exec(code, names)
+    with rasterio.open("sigma0.tif") as written:
+        assert written.crs.to_epsg() == 32633
+        np.testing.assert_array_equal(written.read(1), names["chart"]["measurements/vv"])
+
+
 # --- OCN -------------------------------------------------------------------------------------------------------------
 OCN = "s1_ocn/S1A_WV_OCN__2SSV_20150619T211030_20150619T211738_006447_008883_C1F4.zip"
 NO_OCN = "s1_ocn/S1A_WV_OCN__2SSH_20150603T092625_20150603T093332_006207_008194_521E.zip"
@@ -955,3 +974,15 @@ def test_any_bytes_as_a_classic_header(noise: bytes) -> None:
     for version in (b"\1", b"\2", b"\5"):
         with contextlib.suppress(ValueError):
             netcdf3.header(io.BytesIO(b"CDF" + version + noise))
+
+
+def test_noise_of_wave_mode_that_is_known_to_be_off_is_said(tmp_path: Path) -> None:
+    folder = radar.draw(tmp_path)
+    for file in folder.glob("annotation/*.xml"):
+        radar.replace(file, "mode", "WV")
+    software = '<safe:software name="Sentinel-1 IPF" version="002.91"/>'
+    radar.edit(folder / "manifest.safe", lambda xml: re.sub(r"<safe:software [^>]*/>", software, xml))
+    array = open_product(folder)["measurements/vv"]
+    with pytest.warns(UserWarning, match=r"IPF 002\.91 is off by a constant factor"):
+        calibrate(array, denoise=True)
+    calibrate(array)

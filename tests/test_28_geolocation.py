@@ -595,3 +595,64 @@ def test_bursts_on_a_map(tmp_path: Path) -> None:
     assert geocode(array, 20).dtype == np.complex64
     with pytest.raises(InputError, match="slant range"):
         geocode(array)
+
+
+def test_maps_over_the_antimeridian(made: Path) -> None:
+    array = open_product(made)["measurements/vv"]
+    geometry = image(circle(-172, 12))
+    longitude = geometry.locate(np.array([0.0, 511, 0, 511]), np.array([0.0, 0, 511, 511]), 0.0)[1]
+    lines, _ = numbered(array)
+    east = geometry.locate(255, 255, 0)[1]
+    geometry = image(circle(-172 + (180 - float(east)), 12))  # so that the middle lies at 180 degrees
+    longitude = geometry.locate(np.array([0.0, 511, 0, 511]), np.array([0.0, 0, 511, 511]), 0.0)[1]
+    assert longitude.min() < -179
+    assert longitude.max() > 179
+    for crs, step in (("utm", 20), (4326, 0.0002)):
+        chart = geocode(lines, step, crs=crs, geometry=geometry)
+        assert chart.size < 1_000_000
+        assert np.isfinite(chart).sum() > 20_000
+        x, y = np.meshgrid(chart[chart.dims[1]], chart[chart.dims[0]])
+        to = Transformer.from_crs(chart.rio.crs, "EPSG:4326", always_xy=True).transform(x, y)
+        line, _ = geometry.find(to[1], to[0], 0.0)
+        inside = np.isfinite(chart.values) & np.isfinite(line)
+        assert np.abs(chart.values - line)[inside].max() < 1e-3
+
+
+def test_maps_at_the_pole(made: Path) -> None:
+    lines, _ = numbered(open_product(made)["measurements/vv"])
+    geometry = image(circle(0, 93, 95))
+    latitude, _, _ = geometry.locate(255, 255, 0)
+    assert latitude > 84
+    chart = geocode(lines, 20, geometry=geometry)
+    assert chart.rio.crs.to_epsg() == 32661
+    assert np.isfinite(chart).sum() > 2000
+
+
+WRONG = ["nan", "inf", "-1", "0", "1e200", "1.5", "2999-01-01T00:00:00", "nought", "1 2 3", ""]
+
+
+def test_errors_are_ours_whatever_stands_there(tmp_path: Path) -> None:
+    """Any number or time of the annotation replaced by another: it opens, or says in our words that it does not."""
+    import contextlib
+    import xml.etree.ElementTree as ET
+
+    from extenso_nb.errors import ExtensoError
+
+    folder = radar.draw(tmp_path)
+    file = radar.member(folder, "annotation/*-vv-*")
+    radar.member(folder, "measurement/*-vh-*").unlink()
+    whole = file.read_bytes()
+    tags = [element.tag for element in ET.parse(file).getroot().iter() if len(element) == 0]
+    opened = 0
+    for number, tag in enumerate(dict.fromkeys(tags)):
+        for wrong in (WRONG[number % len(WRONG)], WRONG[(3 * number + 1) % len(WRONG)]):
+            tree = ET.ElementTree(ET.fromstring(whole))
+            for element in list(tree.getroot().iter(tag))[:1]:
+                element.text = wrong
+            tree.write(file)
+            with contextlib.suppress(ExtensoError):
+                product = open_product(folder)
+                opened += 1
+                product.s1.geolocate()["measurements"]["latitude"][:3, :3].compute()
+                product.s1.geocode(500).compute()
+    assert opened > 20

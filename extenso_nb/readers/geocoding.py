@@ -493,6 +493,8 @@ def _grid(
     if bounds is not None:
         latitude, longitude = _frame(bounds)
     along, down = _transformer("EPSG:4326", system).transform(longitude, latitude)
+    if _is_geographic(system):
+        along = middle + (along - middle + 180) % 360 - 180  # over the antimeridian, not around the Earth
     if not (np.all(np.isfinite(along)) and np.all(np.isfinite(down))):
         raise InputError(f"{system} does not reach the image.", hint='Pass another CRS, or crs="utm".')
     edges = [np.floor(along.min() / resolution), np.floor(down.min() / resolution)]
@@ -519,7 +521,10 @@ def _limits(dem: float | xr.DataArray | None) -> tuple[float, float]:
             return 0.0, 0.0
         if dem.chunks is not None:
             return _LOWEST, _HIGHEST
-        return float(dem.min()), float(dem.max())
+        low, high = float(dem.min()), float(dem.max())
+        if not np.isfinite(low):
+            raise InputError("The elevation model has no heights.")
+        return low, high
     return _number(dem), _number(dem)
 
 
@@ -552,7 +557,7 @@ def _system(crs: str | int, latitude: float, longitude: float) -> str:
         if abs(latitude) > 84:
             return "EPSG:32661" if latitude > 0 else "EPSG:32761"
         zone = int((longitude + 180) // 6) % 60 + 1
-        return f"EPSG:{32600 if latitude >= 0 else 32700}".replace("00", f"{zone:02}")
+        return f"EPSG:{326 if latitude >= 0 else 327}{zone:02}"
     try:
         return str(CRS.from_user_input(crs).to_string())
     except CRSError as error:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from extenso_nb.errors import IncompleteProduct
+from extenso_nb.errors import DamagedProduct, IncompleteProduct
 from extenso_nb.readers.sentinel1_metadata import Annotation, Burst
 
 __all__ = ["Floats", "Geometry", "Orbit", "to_ecef", "to_geodetic"]
@@ -220,7 +220,31 @@ class Geometry:
             burst_times=times,
             burst_lines=_valid_lines(bursts, annotation.lines),
         )
+        made._check(annotation.member)
         return made._referred(annotation)
+
+    def _check(self, member: str) -> None:
+        """Raise DamagedProduct where the numbers are none of an orbit, bursts and ranges."""
+        wrong = None
+        if not np.all(np.diff(self.orbit.seconds) > 1e-3):
+            wrong = "orbit state vectors at the same time"
+        elif not np.all(np.diff(self.burst_times) > 0):
+            wrong = "bursts that do not follow each other"
+        elif np.any(np.abs(np.linalg.norm(self.orbit.position, axis=1) / 7.07e6 - 1) > 0.2):
+            wrong = "orbit state vectors that are none of a satellite"
+        elif np.any(np.abs(np.linalg.norm(self.orbit.velocity, axis=1) / 7.6e3 - 1) > 0.3):
+            wrong = "orbit velocities that are none of a satellite"
+        elif self.polynomials is not None:
+            assert self.origins is not None
+            records = np.arange(len(self.origins))[:, None]
+            ground = np.linspace(-3, self.samples + 2, 65) * self.spacing - self.origins[:, None]
+            slant = self._slant(records, ground)
+            if not np.all(np.diff(slant, axis=1) > 0) or slant.min() < 1e5 or slant.max() > 1e7:
+                wrong = "a coordinateConversion whose slant ranges are none"
+        elif not 1e5 < self.near_range < self.near_range + self.range_step * self.samples < 1e7:
+            wrong = "slant ranges that are none"
+        if wrong:
+            raise DamagedProduct(f"{member} has {wrong}.", member=member)
 
     def _referred(self, annotation: Annotation) -> Geometry:
         from dataclasses import replace

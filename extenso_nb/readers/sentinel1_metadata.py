@@ -165,30 +165,50 @@ class _Node:
     def number(self, path: str) -> float:
         text = self.text(path)
         try:
-            return float(text)
+            found = float(text)
         except ValueError:
-            raise self.damaged(f"says {text[:40]!r} for {path.rpartition('/')[2]}, which is no number") from None
+            found = float("nan")
+        if not abs(found) < 1e30:  # nan, too
+            raise self.damaged(f"says {text[:40]!r} for {path.rpartition('/')[2]}, which is no number")
+        return found
+
+    def positive(self, path: str) -> float:
+        found = self.number(path)
+        if not 0 < found < 1e15:
+            raise self.damaged(f"says {found:g} for {path.rpartition('/')[2]}, which must be above 0")
+        return found
 
     def whole(self, path: str) -> int:
-        return int(self.number(path))
+        found = self.number(path)
+        if found != int(found) or abs(found) > 1e15:
+            raise self.damaged(f"says {found:g} for {path.rpartition('/')[2]}, which is no whole number")
+        return int(found)
 
     def time(self, path: str) -> np.datetime64:
         return self.as_time(self.text(path))
 
     def as_time(self, text: str) -> np.datetime64:
+        plain = text.removesuffix("Z")
         try:
-            return np.datetime64(text.removesuffix("Z"), "ns")
+            # nanoseconds reach to 2262, and beyond they come out wrong without an error
+            known = np.datetime64("1990", "us") < np.datetime64(plain, "us") < np.datetime64("2200", "us")
         except ValueError:
-            raise self.damaged(f"says {text[:40]!r} where a time should stand") from None
+            known = False
+        if not known:
+            raise self.damaged(f"says {text[:40]!r} where a time should stand")
+        return np.datetime64(plain, "ns")
 
     def vector(self, path: str, dtype: Any = np.float64) -> npt.NDArray[Any]:
         """Numbers with blanks between."""
         words = self.text(path).split()
         try:
             # by way of float: whole numbers are written as 1.0e+03 by some versions
-            return np.array(words, dtype=np.float64).astype(dtype)
+            found = np.array(words, dtype=np.float64)
         except ValueError as error:
             raise self.damaged(f"has a {path.rpartition('/')[2]} that is no list of numbers ({error})") from None
+        if not np.all(np.abs(found) < (1e15 if np.dtype(dtype).kind == "i" else 1e30)):
+            raise self.damaged(f"has a {path.rpartition('/')[2]} with something in it that is no number")
+        return found.astype(dtype)
 
     def all(self, path: str) -> Iterator[_Node]:
         return (_Node(element, self.member, self.uri) for element in self.element.iterfind(path))
@@ -212,6 +232,8 @@ def annotation(container: Container, member: str) -> Annotation:
     info = "generalAnnotation/productInformation/"
     states = list(root.all("generalAnnotation/orbitList/orbit"))
     lines_per_burst = root.whole("swathTiming/linesPerBurst") if root.maybe("swathTiming/linesPerBurst") else 0
+    if lines_per_burst < 0 or (lines_per_burst == 0 and root.element.find("swathTiming/burstList/burst") is not None):
+        raise root.damaged(f"says that bursts have {lines_per_burst} lines")
     return Annotation(
         member=member,
         swath=root.text("adsHeader/swath"),
@@ -221,11 +243,11 @@ def annotation(container: Container, member: str) -> Annotation:
         lines=root.whole(image + "numberOfLines"),
         samples=root.whole(image + "numberOfSamples"),
         first_line_time=root.time(image + "productFirstLineUtcTime"),
-        azimuth_time_interval=root.number(image + "azimuthTimeInterval"),
-        slant_range_time=root.number(image + "slantRangeTime"),
-        range_sampling_rate=root.number(info + "rangeSamplingRate"),
-        range_pixel_spacing=root.number(image + "rangePixelSpacing"),
-        azimuth_pixel_spacing=root.number(image + "azimuthPixelSpacing"),
+        azimuth_time_interval=root.positive(image + "azimuthTimeInterval"),
+        slant_range_time=root.positive(image + "slantRangeTime"),
+        range_sampling_rate=root.positive(info + "rangeSamplingRate"),
+        range_pixel_spacing=root.positive(image + "rangePixelSpacing"),
+        azimuth_pixel_spacing=root.positive(image + "azimuthPixelSpacing"),
         ground_range=root.text(info + "projection").lower().startswith("ground"),
         orbit_time=np.array([state.time("time") for state in states], "datetime64[ns]"),
         orbit_position=_vectors(states, "position"),
@@ -337,6 +359,8 @@ def _lut(nodes: list[_Node], columns: Mapping[str, str], root: _Node) -> Lut:
         for name, tag in columns.items()
         if nodes[0].maybe(tag) is not None
     }
+    if not values:
+        raise root.damaged(f"has no {' or '.join(columns.values())}")
     for name, vectors in values.items():
         for at, vector in zip(pixel, vectors, strict=True):
             if len(at) != len(vector):
