@@ -35,7 +35,7 @@ KINDS = {"sigma0": "sigma_nought", "beta0": "beta_nought", "gamma0": "gamma"}
 _LONG_NAMES = {"sigma0": "sigma nought", "beta0": "beta nought", "gamma0": "gamma nought"}
 _BLOCK = 1 << 20  # pixels that are in float64 at a time
 _NO_NOISE = 1e-3
-"""Least noise power (DN squared) that a product can mean. Before IPF 2.5x the vectors are 0 or of the order of 1e-9."""
+"""Least noise power (DN squared) that a product can mean. Of IPF 2.36 the vectors are 0 or of the order of 1e-9."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +192,7 @@ def calibrate(data: Data, kind: str = "sigma0", *, denoise: bool = False, clip: 
     IncompleteProduct
         The product lacks the calibration (or noise) of the image.
     UnsupportedProduct
-        Its noise vectors are not in units of the image (IPF before 2.5x).
+        Its noise vectors are not in units of the image (the first processors, such as IPF 2.36).
     """
     if kind not in KINDS:
         raise InputError(f"{kind!r} is no kind of calibration.", hint=f"Pass one of {', '.join(KINDS)}.")
@@ -306,7 +306,7 @@ def _noise(radar: Radar) -> Noise:
             hint="Pass denoise=False; a reprocessed product of the same scene may have usable noise vectors.",
             member=radar.member,
         )
-    if radar.mode == "WV" and (radar.processor or "").startswith(("002.9", "2.9")):
+    if radar.mode == "WV" and (radar.processor or "").lstrip("0") in {"2.90", "2.91"}:
         warnings.warn(
             f"The noise of wave mode products of IPF {radar.processor} is off by a constant factor.", stacklevel=5
         )

@@ -191,7 +191,7 @@ class _Node:
         plain = text.removesuffix("Z")
         try:
             # nanoseconds reach to 2262, and beyond they come out wrong without an error
-            known = np.datetime64("1990", "us") < np.datetime64(plain, "us") < np.datetime64("2200", "us")
+            known = bool(np.datetime64("1990", "us") < np.datetime64(plain, "us") < np.datetime64("2200", "us"))
         except ValueError:
             known = False
         if not known:
