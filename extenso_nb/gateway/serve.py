@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import hmac
 import itertools
@@ -466,6 +467,19 @@ def _storage(settings: Settings, folder: Path) -> FolderStorage | BucketStorage:
     bucket = BucketStorage(locate_bucket(settings.storage))
     bucket.probe()
     return bucket
+
+
+def _give_memory_back() -> None:
+    """Let freed blocks go back to the system at once.
+
+    glibc raises its limit for that with each large block that is freed, up to 32 MB: after some transfers a gateway would
+    hold twice the memory that it uses.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 256 * 1024)
+
+
+_M_MMAP_THRESHOLD = -3  # of malloc.h
 
 
 def _loopback(host: str) -> bool:
