@@ -7,8 +7,10 @@ from typing import Any
 import xarray as xr
 
 from extenso_nb.readers.calibration import calibrate
-from extenso_nb.readers.geocoding import HeightLike, geocode, geolocate, geometry_of
+from extenso_nb.readers.geocoding import geocode
+from extenso_nb.readers.geolocation import geolocate, geometry_of
 from extenso_nb.readers.range_doppler import Geometry
+from extenso_nb.readers.terrain import HeightLike
 
 __all__ = ["Sentinel1"]
 
@@ -30,7 +32,7 @@ class Sentinel1:
         return calibrate(self._data, kind, denoise=denoise, clip=clip, db=db)
 
     def geolocate(self, dem: HeightLike | None = None) -> Any:
-        """Latitude, longitude and incidence angle of every pixel, lazily; see `readers.geocoding.geolocate`."""
+        """Latitude, longitude and incidence angle of every pixel, lazily; see `readers.geolocation.geolocate`."""
         return geolocate(self._data, dem)
 
     def geocode(self, resolution: float | None = None, **options: Any) -> Any:

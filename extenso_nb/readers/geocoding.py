@@ -1,38 +1,32 @@
-"""Sentinel-1 images and places: latitude, longitude and incidence of every pixel, and images on a map grid.
+"""Sentinel-1 images on a map grid: each pixel of the map is looked up in the image.
 
-Both ways go through `range_doppler`: no image is warped by control points. Heights are metres above the WGS 84 ellipsoid;
-without any, the ellipsoid itself. What lies h metres higher than that is found h / tan(incidence) nearer to the radar.
+By range and zero Doppler (`range_doppler`): no image is warped by control points. Heights are metres above the WGS 84
+ellipsoid; without any, the ellipsoid itself. What lies h metres higher than that is found h / tan(incidence) nearer to the
+radar.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from xarray.backends import BackendArray
-from xarray.core import indexing
 
-from extenso_nb.errors import IncompleteProduct, InputError
-from extenso_nb.readers.calibration import Radar, axes, radar_of
-from extenso_nb.readers.range_doppler import TOLERANCE, Floats, Geometry, stacked
+from extenso_nb.errors import InputError
+from extenso_nb.readers.calibration import axes
+from extenso_nb.readers.ellipsoid import Floats
+from extenso_nb.readers.geolocation import each_group, first_image, geometry_of, has_images
+from extenso_nb.readers.interpolation import bilinear, stacked
+from extenso_nb.readers.range_doppler import TOLERANCE, Geometry
+from extenso_nb.readers.terrain import HIGHEST, LOWEST, Terrain, loaded, number, transformer
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-__all__ = ["HeightLike", "geocode", "geolocate", "geometry_of"]
+__all__ = ["geocode"]
 
-Callback = Callable[[Floats, Floats], Any]
-HeightLike = float | xr.DataArray | Callback
-"""A height, heights of a map (x and y, or longitude and latitude), or a function of latitude and longitude."""
-
-_LOWEST, _HIGHEST = -500.0, 9000.0
-"""Of all terrain, m above the ellipsoid."""
-_BLOCK = 1 << 20  # pixels whose places are in memory at a time
 _CHUNK = 1024
 _MARGIN = 48
 """Pixels by which a chunk reads further than the places along its sides and within say."""
@@ -40,331 +34,6 @@ _FAST = 7500.0
 """m/s: what a time along the track is worth on the ground, at most."""
 
 
-def geometry_of(array: xr.DataArray) -> Geometry:
-    """The geometry of the image that pixels are of.
-
-    Raises InputError where they are not those of a product, IncompleteProduct where the product does not tell it.
-    """
-    return _geometry(radar_of(array))
-
-
-def _geometry(radar: Radar) -> Geometry:
-    if radar.geometry is None:
-        raise IncompleteProduct(
-            f"{radar.product_id} does not say where {radar.member} lies: "
-            f"{radar.wanting or 'its annotation is missing or empty'}.",
-            hint="Fetch the whole product; control points, where it has some, are in conditions/gcp.",
-            member=radar.member,
-        )
-    return radar.geometry
-
-
-# --- heights ---------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True, eq=False)
-class _Terrain:
-    """Heights of a map, bilinear between its nodes; NaN beyond them."""
-
-    values: Any
-    """(down, along): a Variable; None while they are on their way."""
-    down: Floats
-    """Coordinates of the nodes, ascending: y, or latitude."""
-    along: Floats
-    crs: str
-    geographic: bool
-
-    @classmethod
-    def of(cls, heights: xr.DataArray) -> _Terrain:
-        """From an array with one pair of map coordinates. Raises InputError."""
-        from pyproj import CRS
-
-        for y, x in (("y", "x"), ("latitude", "longitude"), ("lat", "lon")):
-            if {y, x} <= set(heights.dims):
-                break
-        else:
-            raise InputError(
-                f"Heights with the dimensions {heights.dims} are none of a map.",
-                hint="Pass heights over y and x (with a CRS), over latitude and longitude, or over line and pixel.",
-            )
-        heights = heights.squeeze(
-            [dim for dim, size in heights.sizes.items() if size == 1 and dim not in {y, x}], drop=True
-        )
-        if set(heights.dims) != {y, x}:
-            raise InputError(f"Heights have the dimensions {heights.dims}; wanted are {y} and {x} only.")
-        import rioxarray  # noqa: F401 - `.rio`
-
-        crs = heights.rio.crs or (None if y == "y" else "EPSG:4326")
-        if crs is None:
-            raise InputError("Heights over y and x have no CRS.", hint='Set one: heights.rio.write_crs("EPSG:32631").')
-        if min(heights.shape) < 2 or not {y, x} <= set(heights.coords):
-            raise InputError(
-                f"Heights of {heights.shape[0]} x {heights.shape[1]} nodes, or without coordinates, are none."
-            )
-        heights = heights.transpose(y, x)
-        for name in (y, x):
-            if heights[name][0] > heights[name][-1]:
-                heights = heights.isel({name: slice(None, None, -1)})
-            if not np.all(np.diff(heights[name]) > 0):
-                raise InputError(f"The coordinates {name} of the heights neither ascend nor descend.")
-        system = CRS.from_user_input(crs)
-        down, along = (heights[name].values.astype(np.float64) for name in (y, x))
-        return cls(heights.variable, down, along, str(system.to_string()), bool(system.is_geographic))
-
-    def around(self, down: Floats, along: Floats) -> _Terrain:
-        """The part that holds places in the coordinates of the map; nothing is read."""
-        rows, columns = _enclosing(self.down, down), _enclosing(self.along, along)
-        return replace(self, values=self.values[rows, columns], down=self.down[rows], along=self.along[columns])
-
-    def project(self, latitude: Floats, longitude: Floats) -> tuple[Floats, Floats]:
-        """Coordinates on the map: down, along."""
-        if self.geographic:
-            middle = (self.along[0] + self.along[-1]) / 2
-            return latitude, middle + (longitude - middle + 180) % 360 - 180
-        along, down = _transformer("EPSG:4326", self.crs).transform(longitude, latitude)
-        return np.asarray(down), np.asarray(along)
-
-    def at(self, down: Floats, along: Floats) -> Floats:
-        """Heights at coordinates of the map."""
-        part = self.around(down, along)
-        nodes = _values(part.values).astype(np.float64)
-        return bilinear(nodes, _position(part.down, down), _position(part.along, along))
-
-    def beyond(self, down: Floats, along: Floats) -> Floats:
-        """Heights, of the nearest edge where there are none, for those who look for the way to where there are."""
-        return self.at(np.clip(down, self.down[0], self.down[-1]), np.clip(along, self.along[0], self.along[-1]))
-
-
-def _enclosing(nodes: Floats, wanted: Floats) -> slice:
-    """The nodes around coordinates, two at least."""
-    known = wanted[np.isfinite(wanted)]
-    low, high = (known.min(), known.max()) if known.size else (nodes[0], nodes[0])
-    first = int(np.clip(np.searchsorted(nodes, low) - 2, 0, len(nodes) - 2))
-    return slice(first, int(np.clip(np.searchsorted(nodes, high) + 2, first + 2, len(nodes))))
-
-
-def _position(nodes: Floats, wanted: Floats) -> Floats:
-    """Index, with fraction, of coordinates between nodes; NaN outside."""
-    return np.interp(wanted, nodes, np.arange(len(nodes)), np.nan, np.nan)
-
-
-def _values(variable: xr.Variable) -> npt.NDArray[Any]:
-    """Load a part of a variable, in this thread: dask's workers must not wait for each other."""
-    import dask
-
-    with dask.config.set(scheduler="synchronous"):
-        return np.asarray(variable.values)
-
-
-@functools.lru_cache(maxsize=64)  # looking one up takes up to a second; each thread has its own behind it
-def _transformer(source: str, target: str) -> Any:
-    from pyproj import Transformer
-
-    return Transformer.from_crs(source, target, always_xy=True)
-
-
-def bilinear(values: npt.NDArray[Any], row: Floats, column: Floats) -> npt.NDArray[Any]:
-    """Values between the four nearest nodes at rows and columns with fractions; NaN outside and where one of them is NaN."""
-    height, width = values.shape
-    inside = (row >= 0) & (row <= height - 1) & (column >= 0) & (column <= width - 1)
-    row, column = np.where(inside, row, 0.0), np.where(inside, column, 0.0)
-    top = np.minimum(row.astype(np.int64), max(height - 2, 0))
-    left = np.minimum(column.astype(np.int64), max(width - 2, 0))
-    dtype = np.result_type(values.dtype, np.float32)
-    down, along = (row - top).astype(dtype), (column - left).astype(dtype)
-    below, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
-    # a node that has no weight has no say either: the last line of a burst is followed by no data
-    corners = ((top, left, 1 - down, 1 - along), (top, right, 1 - down, along), (below, left, down, 1 - along),
-               (below, right, down, along))  # fmt: skip
-    out = np.zeros(row.shape, dtype)
-    for at_row, at_column, share_row, share_column in corners:
-        weight = share_row * share_column
-        out += np.where(weight == 0, 0, values[at_row, at_column] * weight)
-    out[~inside] = np.nan
-    return out
-
-
-# --- places of pixels ------------------------------------------------------------------------------------------------
-_PLACES: dict[str, dict[str, str]] = {
-    "latitude": {"units": "degrees_north", "standard_name": "latitude"},
-    "longitude": {"units": "degrees_east", "standard_name": "longitude"},
-    "incidence_angle": {"units": "degree", "long_name": "incidence angle, to the normal of the ellipsoid"},
-}
-
-
-class _Located(BackendArray):
-    """One of `_PLACES`, made for the window that is asked for."""
-
-    def __init__(self, geometry: Geometry, line: Floats, pixel: Floats, which: int, height: Any) -> None:
-        self.geometry, self.line, self.pixel, self.which, self.height = geometry, line, pixel, which, height
-        self.shape = (len(line), len(pixel))
-        self.dtype = np.dtype(np.float32 if which == 2 else np.float64)
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        """Compute what an xarray indexer asks for."""
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
-
-    def _read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
-        whole = tuple(np.atleast_1d(part) if not isinstance(part, slice) else part for part in key)
-        rows, columns = self.line[whole[0]], self.pixel[whole[1]]
-        out = np.empty((len(rows), len(columns)), self.dtype)
-        step = max(1, _BLOCK // max(1, len(columns)))
-        heights = _values(self.height[whole]) if isinstance(self.height, xr.Variable) else self.height
-        for top in range(0, len(rows), step):
-            part = slice(top, top + step)
-            above = heights[part] if isinstance(heights, np.ndarray) else heights
-            out[part] = self._places(rows[part], columns, above)
-        picked = tuple(0 if not isinstance(part, slice) and np.ndim(part) == 0 else slice(None) for part in key)
-        return np.asarray(out[picked])
-
-    def _places(self, line: Floats, pixel: Floats, height: Any) -> Floats:
-        if callable(height) or isinstance(height, _Terrain):
-            height = _meet(self.geometry, line, pixel, height)
-        return self.geometry.spread(line, pixel, height)[self.which]
-
-
-def _meet(geometry: Geometry, line: Floats, pixel: Floats, terrain: _Terrain | Callback) -> Floats:
-    """Heights at which the circles of range of pixels meet the terrain: regula falsi (Illinois); NaN where it is not known.
-
-    terrain(place at h) - h is not negative at the lowest height and not positive at the highest, so a height between is
-    found always; where there are several (layover), one of them.
-    """
-    if isinstance(terrain, _Terrain):
-        convert: Callback = terrain.project
-        rough: Callback = terrain.beyond
-        exact: Callback = terrain.at
-    else:
-        convert = _as_they_are
-        rough = exact = functools.partial(_asked, terrain)
-    places = geometry.columns(line, pixel, (_LOWEST, _HIGHEST), convert)
-
-    def miss(height: Floats) -> Floats:
-        return np.asarray(np.nan_to_num(rough(*places(height))) - height)
-
-    shape = (len(line), len(pixel))
-    low, high = np.full(shape, _LOWEST), np.full(shape, _HIGHEST)
-    below, above = miss(low), miss(high)
-    last = np.zeros(shape)
-    for turn in range(60):
-        found = low + below / (below - above) * (high - low)
-        off = miss(found)
-        open_ = np.abs(off) > 0.01  # m
-        if turn > 12:  # at the edge of what is known there may be a cliff, and nothing to meet
-            open_ &= np.isfinite(exact(*places(found)))
-        if not open_.any():
-            break
-        up = off > 0
-        above = np.where(up & (last > 0), above / 2, np.where(up, above, off))
-        below = np.where(~up & (last < 0), below / 2, np.where(up, off, below))
-        low, high = np.where(up, found, low), np.where(up, high, found)
-        last = np.sign(off)
-    known = np.isfinite(exact(*places(found)))
-    return np.where(known & (np.abs(off) < 1), found, np.nan)
-
-
-def _as_they_are(latitude: Floats, longitude: Floats) -> tuple[Floats, Floats]:
-    return latitude, longitude
-
-
-def _asked(terrain: Callback, latitude: Floats, longitude: Floats) -> Floats:
-    """Heights by a function of the user's."""
-    heights = np.asarray(terrain(latitude, (longitude + 180) % 360 - 180), np.float64)
-    if heights.shape != latitude.shape:
-        raise InputError(
-            f"The function of heights gave {heights.shape} for places of the shape {latitude.shape}.",
-            hint="It takes and returns arrays: latitude and longitude, degrees; heights, m.",
-        )
-    return heights
-
-
-def geolocate(data: Any, dem: HeightLike | None = None) -> Any:
-    """Latitude, longitude and incidence angle of every pixel, lazily.
-
-    Parameters
-    ----------
-    data
-        A Sentinel-1 product as `open_product` gives it, a group of it, or an array of pixels, whole or in part.
-    dem
-        Heights above the WGS 84 ellipsoid, m: one number; an array over line and pixel; an array of a map, over y and x
-        with a CRS or over latitude and longitude; or a function of latitude and longitude (arrays, degrees). None: 0. Elevation
-        models mostly have heights above the geoid: add its height above the ellipsoid.
-
-    Returns
-    -------
-    xarray.DataTree or xarray.Dataset
-        `latitude`, `longitude` (float64) and `incidence_angle` (float32), degrees, (line, pixel); of a tree by group.
-        NaN where the heights have none.
-
-    Raises
-    ------
-    InputError
-        Not pixels of a product, or heights of no known form.
-    IncompleteProduct
-        The product does not tell its geometry.
-    """
-    if isinstance(data, xr.DataTree):
-        return _each_group(data, lambda dataset: geolocate(dataset, dem))
-    array = data if isinstance(data, xr.DataArray) else _first(data)
-    geometry = geometry_of(array)
-    line, pixel = axes(array)
-    height, text = _height(dem, array)
-    chunks = array.variable.chunks
-    variables = {}
-    for which, (name, notes) in enumerate(_PLACES.items()):
-        lazy = indexing.LazilyIndexedArray(_Located(geometry, line, pixel, which, height))
-        variable = xr.Variable(array.dims, lazy, {**notes, "height": text})
-        variables[name] = variable if chunks is None else variable.chunk(dict(zip(array.dims, chunks, strict=True)))
-    return xr.Dataset(variables, array.coords)
-
-
-def _height(dem: HeightLike | None, array: xr.DataArray) -> tuple[Any, str]:
-    """What `_Located` takes for heights, and how to say it."""
-    if dem is None:
-        return 0.0, "0 m above the ellipsoid"
-    if isinstance(dem, xr.DataArray):
-        if set(dem.dims) == {"line", "pixel"}:
-            dem = dem.transpose("line", "pixel")
-            same = all(name not in dem.coords or np.array_equal(dem[name], array[name]) for name in ("line", "pixel"))
-            if dem.shape != array.shape or not same:
-                raise InputError("The heights are not those of these lines and pixels.", hint="Select both alike.")
-            return dem.variable, "as given for each pixel"
-        return _Terrain.of(dem), "of the given elevation model"
-    if callable(dem):
-        return dem, "of the given function"
-    return _number(dem), f"{float(dem):g} m above the ellipsoid"
-
-
-def _number(dem: Any) -> float:
-    try:
-        height = float(dem)
-    except (TypeError, ValueError):
-        height = float("nan")
-    if not _LOWEST * 100 < height < _HIGHEST * 100:
-        raise InputError(f"{dem!r} is no height.", hint="Pass metres above the ellipsoid, an array or a function.")
-    return height
-
-
-def _first(dataset: xr.Dataset) -> xr.DataArray:
-    for array in dataset.data_vars.values():
-        if "radar" in array.encoding:
-            return array
-    raise InputError(
-        f"None of {', '.join(map(str, dataset.data_vars)) or 'its variables'} knows which Sentinel-1 image it is of.",
-        hint="Pass what `open_product` or `calibrate` gives, or a part of it.",
-    )
-
-
-def _each_group(tree: xr.DataTree, make: Callable[[xr.Dataset], xr.Dataset]) -> xr.DataTree:
-    top = tree.path.rstrip("/")
-    made = {
-        node.path.removeprefix(top) or "/": make(node.to_dataset())
-        for node in tree.subtree
-        if any("radar" in array.encoding for array in node.data_vars.values())
-    }
-    if not made:
-        raise InputError(f"{tree.attrs.get('product_id', 'The tree')} has no Sentinel-1 images.")
-    return xr.DataTree.from_dict({"/": made.pop("/", xr.Dataset()).assign_attrs(tree.attrs), **made})
-
-
-# --- images on a map -------------------------------------------------------------------------------------------------
 def geocode(
     data: Any,
     resolution: float | None = None,
@@ -415,11 +84,11 @@ def geocode(
     if isinstance(data, xr.DataTree):
         shared = like
         if shared is None:
-            arrays = [_first(node.to_dataset()) for node in data.subtree if _has_images(node)]
+            arrays = [first_image(node.to_dataset()) for node in data.subtree if has_images(node)]
             if not arrays:
                 raise InputError(f"{data.attrs.get('product_id', 'The tree')} has no Sentinel-1 images.")
             shared = _grid(arrays, [geometry or geometry_of(array) for array in arrays], resolution, crs, bounds, dem)
-        return _each_group(
+        return each_group(
             data, lambda dataset: geocode(dataset, dem=dem, like=shared, geometry=geometry, chunks=chunks)
         )
     if isinstance(data, xr.Dataset):
@@ -429,7 +98,7 @@ def geocode(
             if "radar" in array.encoding or (geometry is not None and array.dims == ("line", "pixel"))
         }
         if not wanted:
-            _first(data)
+            first_image(data)
         first = next(iter(wanted.values()))
         box = (
             like if like is not None else _grid([first], [geometry or geometry_of(first)], resolution, crs, bounds, dem)
@@ -441,10 +110,6 @@ def geocode(
     own = geometry or geometry_of(data)
     box = _box(like) if like is not None else _grid([data], [own], resolution, crs, bounds, dem)
     return _geocoded(data, own, box, dem, chunks)
-
-
-def _has_images(node: xr.DataTree) -> bool:
-    return any("radar" in array.encoding for array in node.data_vars.values())
 
 
 def _box(like: Any) -> GeoBox:
@@ -492,7 +157,7 @@ def _grid(
         raise InputError(f"{system} has degrees, and the image metres.", hint="Pass resolution=, in degrees.")
     if bounds is not None:
         latitude, longitude = _frame(bounds)
-    along, down = _transformer("EPSG:4326", system).transform(longitude, latitude)
+    along, down = transformer("EPSG:4326", system).transform(longitude, latitude)
     if _is_geographic(system):
         along = middle + (along - middle + 180) % 360 - 180  # over the antimeridian, not around the Earth
     if not (np.all(np.isfinite(along)) and np.all(np.isfinite(down))):
@@ -520,12 +185,12 @@ def _limits(dem: float | xr.DataArray | None) -> tuple[float, float]:
         if dem is None:
             return 0.0, 0.0
         if dem.chunks is not None:
-            return _LOWEST, _HIGHEST
+            return LOWEST, HIGHEST
         low, high = float(dem.min()), float(dem.max())
         if not np.isfinite(low):
             raise InputError("The elevation model has no heights.")
         return low, high
-    return _number(dem), _number(dem)
+    return number(dem), number(dem)
 
 
 def _outline(array: xr.DataArray, geometry: Geometry, low: float, high: float) -> tuple[Floats, Floats]:
@@ -571,7 +236,7 @@ class _Warp:
     geometry: Geometry
     box: Any
     """The part of the map: `GeoBox`."""
-    dem: float | _Terrain
+    dem: float | Terrain
 
     def coordinates(self) -> tuple[Floats, Floats]:
         """Of the pixel centres: y, x."""
@@ -596,18 +261,18 @@ class _Warp:
 
     def _levels(self, y: Floats, x: Floats) -> tuple[float, float]:
         """Lowest and highest height that the part may have."""
-        if not isinstance(self.dem, _Terrain):
+        if not isinstance(self.dem, Terrain):
             return self.dem, self.dem
         if self.dem.values.chunks is not None:
-            return _LOWEST, _HIGHEST  # not to be computed before its time
-        nodes = _values(self.dem.values)
+            return LOWEST, HIGHEST  # not to be computed before its time
+        nodes = loaded(self.dem.values)
         if not np.isfinite(nodes).any():
             return 0.0, 0.0
         return float(np.nanmin(nodes)), float(np.nanmax(nodes))
 
     def alone(self) -> _Warp:
         """With the heights of the part only, so that a task carries no others."""
-        if not isinstance(self.dem, _Terrain):
+        if not isinstance(self.dem, Terrain):
             return self
         down, along = (np.unique(np.linspace(part[0], part[-1], min(len(part), 17))) for part in self.coordinates())
         return replace(self, dem=self.dem.around(*self._on_map(down, along)))
@@ -615,7 +280,7 @@ class _Warp:
     def _seen(self, y: Floats, x: Floats, height: float) -> Floats:
         """Zero-Doppler time and slant range of a raster of map coordinates: (2, y, x)."""
         along, down = np.meshgrid(x, y)
-        longitude, latitude = _transformer(str(self.box.crs), "EPSG:4326").transform(along, down)
+        longitude, latitude = transformer(str(self.box.crs), "EPSG:4326").transform(along, down)
         return np.stack(self.geometry.look_back(latitude, longitude, height))
 
     def places(self) -> tuple[Floats, Floats]:
@@ -629,24 +294,24 @@ class _Warp:
         seen = stacked(self._seen, wrong, y, x, height, TOLERANCE) if len(y) * len(x) >= 2000 else None
         if seen is None:
             along, down = np.meshgrid(x, y)
-            longitude, latitude = _transformer(str(self.box.crs), "EPSG:4326").transform(along, down)
+            longitude, latitude = transformer(str(self.box.crs), "EPSG:4326").transform(along, down)
             seen = np.stack(self.geometry.look_back(latitude, longitude, height))
         if height.ndim:
             seen = np.where(np.isfinite(height), seen, np.nan)
         return self.geometry.place(seen[0], seen[1])
 
     def _heights(self, y: Floats, x: Floats) -> Floats:
-        if not isinstance(self.dem, _Terrain):
+        if not isinstance(self.dem, Terrain):
             return np.asarray(self.dem, np.float64)
         return self.dem.at(*self._on_map(y, x))
 
     def _on_map(self, y: Floats, x: Floats) -> tuple[Floats, Floats]:
         """Coordinates, on the map of the heights, of a raster of coordinates: down, along."""
-        assert isinstance(self.dem, _Terrain)
+        assert isinstance(self.dem, Terrain)
         along, down = np.meshgrid(x, y)
         if str(self.box.crs) == self.dem.crs and not self.dem.geographic:
             return down, along
-        longitude, latitude = _transformer(str(self.box.crs), "EPSG:4326").transform(along, down)
+        longitude, latitude = transformer(str(self.box.crs), "EPSG:4326").transform(along, down)
         return self.dem.project(np.asarray(latitude), np.asarray(longitude))
 
 
@@ -657,7 +322,7 @@ def _geocoded(
     from odc.geo.xr import xr_coords
 
     blocks: Any = dask.array  # has no types
-    terrain = _Terrain.of(dem) if isinstance(dem, xr.DataArray) else _limits(dem)[0]
+    terrain = Terrain.of(dem) if isinstance(dem, xr.DataArray) else _limits(dem)[0]
     line, pixel = axes(array)
     source = _Source(line[0], pixel[0], _step(line, "line"), _step(pixel, "pixel"), array.shape)
     tall, wide = ([slice(at, min(at + chunks, size)) for at in range(0, size, chunks)] for size in box.shape)
@@ -682,7 +347,7 @@ def _geocoded(
         )
     made = xr.DataArray(blocks.block(parts), coords, box.dimensions, str(array.name), dict(array.attrs))
     made.attrs["height"] = (
-        "of the given elevation model" if isinstance(terrain, _Terrain) else f"{terrain:g} m above the ellipsoid"
+        "of the given elevation model" if isinstance(terrain, Terrain) else f"{terrain:g} m above the ellipsoid"
     )
     made.encoding = {"grid_mapping": "spatial_ref", "_FillValue": made.dtype.type(np.nan)}
     return made
@@ -734,7 +399,7 @@ def _part(array: xr.DataArray, warp: _Warp, source: _Source) -> Any:
             part = array.variable[rows, columns]
             numbers = part.data if part.chunks is not None else part.drop_encoding()
             heights = None
-            if isinstance(warp.dem, _Terrain) and warp.dem.values.chunks is not None:
+            if isinstance(warp.dem, Terrain) and warp.dem.values.chunks is not None:
                 heights, warp = warp.dem.values.data, replace(warp, dem=replace(warp.dem, values=None))
             made = tools.delayed(_resampled, pure=True)(numbers, heights, rows.start, columns.start, warp, source)
             return tools.array.from_delayed(made, shape, dtype)
@@ -751,9 +416,9 @@ def _resampled(numbers: Any, heights: Any, top: int, left: int, warp: _Warp, sou
     `heights` are those of the terrain, where they had to be computed.
     """
     if heights is not None:
-        assert isinstance(warp.dem, _Terrain)
+        assert isinstance(warp.dem, Terrain)
         warp = replace(warp, dem=replace(warp.dem, values=xr.Variable(("down", "along"), heights)))
-    values = _values(numbers) if isinstance(numbers, xr.Variable) else np.asarray(numbers)
+    values = loaded(numbers) if isinstance(numbers, xr.Variable) else np.asarray(numbers)
     row, column = source.index(*warp.places())
     row, column = row - top, column - left
     with np.errstate(invalid="ignore"):

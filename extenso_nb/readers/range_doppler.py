@@ -1,4 +1,4 @@
-"""Where on Earth a radar pixel lies, and the way back: orbit, slant range and zero Doppler on the WGS 84 ellipsoid.
+"""Where on Earth a radar pixel lies, and the way back: slant range and zero Doppler on the WGS 84 ellipsoid.
 
 A pixel is seen at the moment when the satellite passes it abeam (zero Doppler) at its slant range. Which point of the circle of
 this range it is depends on its height, so heights (m above the ellipsoid) are an input everywhere.
@@ -6,79 +6,30 @@ this range it is depends on its height, so heights (m above the ellipsoid) are a
     forward:   |P - S(t)| = R,  V(t) . (P - S(t)) = 0,  height(P) = h     for P
     backward:  V(t) . (P - S(t)) = 0  for t,  then R = |P - S(t)|
 
-(Small & Schubert, Guide to Sentinel-1 Geocoding, UZH-S1-GC-AD.) Between the state vectors of the product, 10 s apart, position
-and velocity are each a polynomial of degree 5 through the nearest six, independent of each other. Usual cubic splines that
-take both together (Hermite) suit orbits whose velocity is the change of their position; in products with the satellite's own
-orbit (`orbitSource` Downlink) the two disagree by 0.01 m/s, and such splines miss the geolocation grid of the product by up
-to 2.8 m along the track where this one stays within 8 mm, the last digit of the times in the grid.
+(Small & Schubert, Guide to Sentinel-1 Geocoding, UZH-S1-GC-AD.) Where the satellite is between its state vectors: `orbit`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from extenso_nb.errors import DamagedProduct, IncompleteProduct
+from extenso_nb.readers.ellipsoid import Floats, foot, geodetic, normal, to_ecef, to_geodetic
+from extenso_nb.readers.interpolation import layered, stacked
+from extenso_nb.readers.orbit import Orbit
 from extenso_nb.readers.sentinel1_metadata import Annotation, Burst
 
-__all__ = ["Floats", "Geometry", "Orbit", "to_ecef", "to_geodetic"]
-
-Floats = npt.NDArray[np.float64]
+__all__ = ["LIGHT", "TOLERANCE", "Geometry", "seconds_after"]
 
 LIGHT = 299_792_458.0
 """m/s"""
-_A, _B = 6_378_137.0, 6_356_752.314245179
-"""Semi-axes of WGS 84, m."""
-_E2 = 1 - (_B / _A) ** 2
-_EP2 = (_A / _B) ** 2 - 1
-_STATES = 6  # state vectors that the polynomials of one interval go through
 TOLERANCE = 0.001
 """Metres that a value interpolated between exact solutions may be off; checked where it is used."""
-
-
-# --- ellipsoid -------------------------------------------------------------------------------------------------------
-def to_ecef(latitude: npt.ArrayLike, longitude: npt.ArrayLike, height: npt.ArrayLike) -> Floats:
-    """Earth-fixed coordinates (m), shape (..., 3), of degrees and metres above the ellipsoid."""
-    phi, lam = np.radians(latitude), np.radians(longitude)
-    sin, cos = np.sin(phi), np.cos(phi)
-    across = _A / np.sqrt(1 - _E2 * sin * sin)
-    above = np.asarray(height, np.float64)
-    x, y, z = np.broadcast_arrays(
-        (across + above) * cos * np.cos(lam),
-        (across + above) * cos * np.sin(lam),
-        (across * (1 - _E2) + above) * sin,
-    )
-    return np.stack([x, y, z], -1)
-
-
-def to_geodetic(points: Floats) -> tuple[Floats, Floats, Floats]:
-    """Latitude, longitude (degrees) and height (m) of Earth-fixed points, shape (..., 3). Bowring's formula: within 1e-6 m."""
-    phi, height = _geodetic(points)
-    return np.degrees(phi), np.degrees(np.arctan2(points[..., 1], points[..., 0])), height
-
-
-def _geodetic(points: Floats) -> tuple[Floats, Floats]:
-    z, p = points[..., 2], np.hypot(points[..., 0], points[..., 1])
-    # sine and cosine by division: no trigonometric function is needed
-    r = np.hypot(z * _A, p * _B)
-    sin, cos = z * _A / r, p * _B / r
-    up, out = z + _EP2 * _B * sin**3, p - _E2 * _A * cos**3
-    r = np.hypot(up, out)
-    sin, cos = up / r, out / r
-    return np.arctan2(up, out), p * cos + z * sin - _A * np.sqrt(1 - _E2 * sin * sin)
-
-
-def _normal(points: Floats) -> Floats:
-    """Unit vectors up from the ellipsoid at Earth-fixed points."""
-    phi, _ = _geodetic(points)
-    p = np.hypot(points[..., 0], points[..., 1])
-    cos = np.cos(phi) / np.where(p > 0, p, 1.0)
-    return np.stack([points[..., 0] * cos, points[..., 1] * cos, np.sin(phi)], -1)
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
@@ -87,63 +38,6 @@ def _dot(a: Floats, b: Floats) -> Floats:
 
 def _unit(a: Floats) -> Floats:
     return np.asarray(a / np.linalg.norm(a, axis=-1, keepdims=True))
-
-
-# --- orbit -----------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Orbit:
-    """State vectors, Earth-fixed, and what lies between them."""
-
-    seconds: Floats
-    """After the epoch that the owner keeps; ascending."""
-    position: Floats
-    """(state, 3), m."""
-    velocity: Floats
-    """(state, 3), m/s."""
-
-    @cached_property
-    def _pieces(self) -> tuple[Floats, Floats, Floats]:
-        """Of each interval: its middle, its scale (s), and coefficients (interval, power, 6) in (t - middle) / scale."""
-        count = len(self.seconds)
-        near = min(_STATES, count)
-        known = np.concatenate([self.position, self.velocity], 1)
-        middles, scales, tables = [], [], []
-        for at in range(count - 1):
-            first = min(max(0, at - near // 2 + 1), count - near)
-            chosen = slice(first, first + near)
-            middle = (self.seconds[at] + self.seconds[at + 1]) / 2
-            scale = self.seconds[at + 1] - self.seconds[at]
-            rows = ((self.seconds[chosen] - middle) / scale)[:, None] ** np.arange(near)
-            middles.append(middle)
-            scales.append(scale)
-            tables.append(np.linalg.solve(rows, known[chosen]))
-        return np.array(middles), np.array(scales), np.array(tables)
-
-    @property
-    def span(self) -> tuple[float, float]:
-        """First and last moment that positions are given for: half an interval beyond the state vectors.
-
-        Products of 2014 have theirs one second apart, the last one a third of a second before the last line.
-        """
-        first, last = self.seconds[1] - self.seconds[0], self.seconds[-1] - self.seconds[-2]
-        return float(self.seconds[0] - first / 2), float(self.seconds[-1] + last / 2)
-
-    def covers(self, first: float, last: float) -> bool:
-        """Whether positions are given for both moments."""
-        return len(self.seconds) >= 2 and self.span[0] <= first <= last <= self.span[1]
-
-    def at(self, seconds: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
-        """Position (m), velocity (m/s) and acceleration (m/s2), shape (..., 3); NaN outside `span`."""
-        t = np.asarray(seconds, np.float64)
-        middles, scales, tables = self._pieces
-        piece = np.clip(np.searchsorted(self.seconds, t) - 1, 0, len(middles) - 1)
-        outside = ~((t >= self.span[0]) & (t <= self.span[1]))
-        s = np.where(outside, np.nan, (t - middles[piece]) / scales[piece])[..., None]
-        value = slope = np.zeros((*t.shape, 6))
-        for power in range(tables.shape[1] - 1, -1, -1):  # Horner, and its derivative
-            slope = slope * s + value
-            value = value * s + tables[piece, power]
-        return value[..., :3], value[..., 3:], slope[..., 3:] / scales[piece][..., None]
 
 
 # --- image -----------------------------------------------------------------------------------------------------------
@@ -358,7 +252,7 @@ class Geometry:
         down = _unit(-position + along * _dot(position, along)[..., None])
         right = np.cross(down, along)
         over = _dot(position, down)  # negative: the satellite is above
-        radius = np.linalg.norm(_foot(position), axis=-1) + height
+        radius = np.linalg.norm(foot(position), axis=-1) + height
         with np.errstate(invalid="ignore", divide="ignore"):
             cosine = (radius**2 - _dot(position, position) - slant_range**2) / (2 * slant_range * over)
             look = np.arccos(np.where(np.abs(cosine) <= 1, cosine, np.nan))
@@ -367,7 +261,7 @@ class Geometry:
             sin, cos = np.sin(look)[..., None], np.cos(look)[..., None]
             point = position + slant_range[..., None] * (cos * down + sin * right)
             swing = slant_range[..., None] * (cos * right - sin * down)
-            phi, above = _geodetic(point)
+            phi, above = geodetic(point)
             off = above - height
             p = np.hypot(point[..., 0], point[..., 1])
             cos_phi = np.cos(phi) / p
@@ -378,7 +272,7 @@ class Geometry:
                 break
         point = position + slant_range[..., None] * (np.cos(look)[..., None] * down + np.sin(look)[..., None] * right)
         latitude, longitude, _ = to_geodetic(point)
-        upright = _dot(_normal(point), position - point) / slant_range
+        upright = _dot(normal(point), position - point) / slant_range
         return latitude, longitude, np.degrees(np.arccos(np.clip(upright, -1, 1)))
 
     def look_back(
@@ -505,12 +399,6 @@ def _near(longitude: Floats, middle: float) -> Floats:
     return np.asarray(middle + (longitude - middle + 180) % 360 - 180)
 
 
-def _foot(position: Floats) -> Floats:
-    """The point of the ellipsoid towards which a satellite's position points: a good enough radius of the Earth."""
-    scale = np.sqrt((position[..., 0] ** 2 + position[..., 1] ** 2) / _A**2 + position[..., 2] ** 2 / _B**2)
-    return np.asarray(position / scale[..., None])
-
-
 def seconds_after(epoch: np.datetime64, times: npt.NDArray[np.datetime64]) -> Floats:
     """Differences of times as seconds; exact to the nanosecond."""
     return np.asarray((np.asarray(times, "datetime64[ns]") - epoch) / np.timedelta64(1, "ns") * 1e-9)
@@ -547,120 +435,3 @@ def _reference_delay(geometry: Geometry, annotation: Annotation) -> float | None
     found = float(np.median(reference))
     # IPF 2.36 has bursts whose row in the grid is one line off
     return found if np.quantile(np.abs(reference - found), 0.7) < 10e-6 else None
-
-
-# --- interpolation between exact solutions ---------------------------------------------------------------------------
-def tensor(
-    exact: Callable[[Floats, Floats], Floats],
-    wrong: Callable[[Floats, Floats], float],
-    a: Floats,
-    b: Floats,
-    tolerance: float,
-) -> Floats | None:
-    """A smooth function on the raster a x b, from few exact values.
-
-    Parameters
-    ----------
-    exact
-        (n,), (m,) -> (..., n, m).
-    wrong
-        How far values are off, given also the right ones; in the units of `tolerance`.
-    a, b
-        1-D, in any order.
-    tolerance
-        What must not be exceeded at points halfway between the nodes.
-
-    Returns
-    -------
-    numpy.ndarray or None
-        (..., len(a), len(b)); None where even 20 x 20 nodes are too few.
-    """
-    for count in (6, 10, 20):
-        nodes_a, nodes_b = _nodes(a, count), _nodes(b, count)
-        if len(nodes_a) * len(nodes_b) * 4 > len(a) * len(b):
-            return None
-        values = exact(nodes_a, nodes_b)
-        if not np.all(np.isfinite(values)):
-            return None
-        between_a, between_b = _between(nodes_a), _between(nodes_b)
-        guess = _weights(nodes_a, between_a) @ values @ _weights(nodes_b, between_b).T
-        if wrong(guess, exact(between_a, between_b)) < tolerance:
-            return np.asarray(_weights(nodes_a, a) @ values @ _weights(nodes_b, b).T)
-    return None
-
-
-def layered(
-    exact: Callable[[Floats, Floats, float], Floats],
-    wrong: Callable[[Floats, Floats], float],
-    a: Floats,
-    b: Floats,
-    limits: tuple[float, float],
-    tolerance: float,
-) -> Callable[[Floats], Floats] | None:
-    """As `tensor`, for a function of a height too: what is returned takes heights (a, b) between the limits, or one.
-
-    `exact` takes the height as a number. Between heights the function is a polynomial through five levels, checked as well.
-    """
-    levels = _nodes(np.array(limits), 5)
-    planes = []
-    for level in levels:
-        plane = tensor(lambda x, y, at=float(level): exact(x, y, at), wrong, a, b, tolerance)  # type: ignore[misc]
-        if plane is None:
-            return None
-        planes.append(plane)
-    ends = np.ix_([0, -1], [0, -1])
-    for level in _between(levels):
-        weights = _weights(levels, np.array([level]))[0]
-        guess = sum(weight * plane[..., ends[0], ends[1]] for weight, plane in zip(weights, planes, strict=True))
-        if wrong(np.asarray(guess), exact(a[[0, -1]], b[[0, -1]], float(level))) >= tolerance:
-            return None
-
-    def at(height: Floats) -> Floats:
-        if height.ndim == 0 and len(planes) == 1:
-            return np.asarray(planes[0])
-        weights = np.moveaxis(_weights(levels, height.ravel()).reshape(*height.shape, len(levels)), -1, 0)
-        made = sum(weight * plane for weight, plane in zip(weights, planes, strict=True))
-        return np.where(np.isfinite(height), made, np.nan)
-
-    return at
-
-
-def stacked(
-    exact: Callable[[Floats, Floats, float], Floats],
-    wrong: Callable[[Floats, Floats], float],
-    a: Floats,
-    b: Floats,
-    height: Floats,
-    tolerance: float,
-) -> Floats | None:
-    """`layered` at heights that are known: one, or (a, b), which may be NaN."""
-    known = height[np.isfinite(height)]
-    limits = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
-    found = layered(exact, wrong, a, b, limits, tolerance)
-    return None if found is None else found(height)
-
-
-def _nodes(values: Floats, count: int) -> Floats:
-    """Chebyshev points, ends included; one where all values are the same."""
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        return np.array([low])
-    return (low + high) / 2 - (high - low) / 2 * np.cos(np.pi * np.arange(count) / (count - 1))
-
-
-def _between(nodes: Floats) -> Floats:
-    return nodes if len(nodes) == 1 else (nodes[1:] + nodes[:-1]) / 2
-
-
-def _weights(nodes: Floats, at: Floats) -> Floats:
-    """(at, node): the polynomial through values at Chebyshev nodes, evaluated (barycentric formula)."""
-    if len(nodes) == 1:
-        return np.ones((len(at), 1))
-    sign: Any = (-1.0) ** np.arange(len(nodes))
-    sign[[0, -1]] /= 2
-    apart = at[:, None] - nodes
-    hit = apart == 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        weights = sign / apart
-        weights /= weights.sum(1, keepdims=True)
-    return np.asarray(np.where(hit.any(1, keepdims=True), hit.astype(np.float64), weights))

@@ -10,8 +10,7 @@ makes them. They have no latitude and longitude, for these depend on the height 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,42 +28,22 @@ from extenso_nb.errors import (
 )
 from extenso_nb.readers import sentinel1_metadata as metadata
 from extenso_nb.readers.accessor import Sentinel1
-from extenso_nb.readers.arrays import Image, ImageArray, Packing, control_points, probe
+from extenso_nb.readers.arrays import Image, ImageArray, Packing, probe
 from extenso_nb.readers.calibration import Radar
 from extenso_nb.readers.range_doppler import Geometry
-from extenso_nb.readers.sentinel1_metadata import Annotation, Lut, Noise
+from extenso_nb.readers.sentinel1_groups import burst_rows, burst_table, conditions, quality
+from extenso_nb.readers.sentinel1_members import RadarImage, images_of, missing_members
+from extenso_nb.readers.sentinel1_metadata import Annotation
 
 if TYPE_CHECKING:
     from extenso_nb.readers.container import Container
 
 __all__ = ["Sentinel1", "open_sentinel1"]
 
-_IMAGE = re.compile(
-    r"(?:s1[a-z]-)?(?P<swath>(?:iw|ew|wv)\d?|s\d|n\d|en|is\d)-(?:(?P<kind>[a-z]{3})-)?(?P<pol>hh|hv|vv|vh)(?P<rest>-.+)?"
-)
 _STRIP = 512
 """Lines of a chunk of an image that is stored line by line: 27 MB of 16 bit in the widest scene."""
 _TILES = 2048
 """Lines and pixels that a chunk of a tiled image comes near to."""
-
-
-@dataclass(frozen=True)
-class _Image:
-    """One image of the product and the files that belong to it; what is missing or empty is None."""
-
-    stem: str
-    swath: str
-    polarisation: str
-    number: str | None
-    """Of several images of one swath and polarisation (wave mode)."""
-    measurement: str
-    annotation: Annotation | None
-    calibration: Lut | None
-    noise: Noise | None
-
-    @property
-    def label(self) -> str:
-        return f"{self.swath}_{self.number}" if self.number else self.swath
 
 
 @dataclass(frozen=True)
@@ -113,9 +92,9 @@ def open_sentinel1(
             hint="Order the GRD or SLC product of the same time.",
         )
     if kind == "OCN":
-        return _ocean(_Wanted(container, facts, masked, chunks, _missing(container, listed, ())))
-    images = list(_images(container))
-    missing = _missing(container, listed, images)
+        return _ocean(_Wanted(container, facts, masked, chunks, missing_members(container, listed, ())))
+    images = list(images_of(container))
+    missing = missing_members(container, listed, images)
     if not images:
         raise IncompleteProduct(
             f"{container.product_id} has no image: {len([m for m in missing if 'measurement' in m]) or 'all'} are missing "
@@ -133,72 +112,12 @@ def open_sentinel1(
     return xr.DataTree.from_dict(groups)
 
 
-def _is_slant(image: _Image, file: Image) -> bool:
+def _is_slant(image: RadarImage, file: Image) -> bool:
     return not image.annotation.ground_range if image.annotation else file.dtype.startswith("complex")
 
 
-# --- members ---------------------------------------------------------------------------------------------------------
-def _images(container: Container) -> Iterator[_Image]:
-    """Images that have bytes, in the order of their names."""
-    found: dict[str, str] = {}
-    for name in container.names():
-        folder, _, file = name.rpartition("/")
-        stem, _, suffix = file.lower().rpartition(".")
-        if folder == "measurement" and suffix in {"tif", "tiff"} and not container.is_empty(name):
-            found.setdefault(stem.removesuffix("-cog"), name)
-    parts = {stem: match for stem in found if (match := _IMAGE.fullmatch(stem))}
-    places = [(match["swath"], match["pol"]) for match in parts.values()]
-    for stem, match in sorted(parts.items()):
-        several = places.count((match["swath"], match["pol"])) > 1
-        annotation = _member(container, f"annotation/{stem}")
-        calibration = _member(container, f"annotation/calibration/calibration-{stem}")
-        noise = _member(container, f"annotation/calibration/noise-{stem}")
-        yield _Image(
-            stem=stem,
-            swath=match["swath"].upper(),
-            polarisation=match["pol"].upper(),
-            number=stem.rpartition("-")[2] if several else None,
-            measurement=found[stem],
-            annotation=metadata.annotation(container, annotation) if annotation else None,
-            calibration=metadata.calibration(container, calibration) if calibration else None,
-            noise=metadata.noise(container, noise) if noise else None,
-        )
-
-
-def _member(container: Container, stem: str) -> str | None:
-    """The XML member of that stem, whatever its case, of a COG or not; None where it is missing or empty."""
-    for pattern in (f"{stem}.xml", f"{stem}-cog.xml"):
-        for name in container.find(pattern):
-            if not container.is_empty(name):
-                return name
-    return None
-
-
-def _missing(container: Container, listed: Sequence[str], images: Sequence[_Image]) -> tuple[str, ...]:
-    """Members of the product proper that the manifest lists, or another file implies, and that are not there or empty."""
-    wanted = {name for name in listed if name.split("/")[0] in {"measurement", "annotation"}}
-    there = {name for name in container.names() if not container.is_empty(name)}
-    empty = {name for name in container.names() if name.split("/")[0] in {"measurement", "annotation"}} - there
-    implied = set()
-    for image in images:
-        if image.annotation is None:
-            implied.add(f"annotation/{image.stem}.xml")
-        if image.calibration is None:
-            implied.add(f"annotation/calibration/calibration-{image.stem}.xml")
-        if image.noise is None:
-            implied.add(f"annotation/calibration/noise-{image.stem}.xml")
-    known = {image.stem for image in images}
-    for name in there:
-        folder, _, file = name.rpartition("/")
-        stem = file.rpartition(".")[0].lower().removesuffix("-cog")
-        if folder == "annotation" and _IMAGE.fullmatch(stem) and stem not in known:
-            implied.add(f"measurement/{stem}.tiff")
-    lower = {name.lower() for name in there}
-    return tuple(sorted(name for name in wanted | empty | implied if name.lower() not in lower))
-
-
 # --- GRD -------------------------------------------------------------------------------------------------------------
-def _grd(wanted: _Wanted, probed: Sequence[tuple[_Image, Image]]) -> dict[str, xr.Dataset]:
+def _grd(wanted: _Wanted, probed: Sequence[tuple[RadarImage, Image]]) -> dict[str, xr.Dataset]:
     groups = {}
     shapes = {(file.height, file.width) for _, file in probed}
     several = len(shapes) > 1 or len({image.polarisation for image, _ in probed}) < len(probed)
@@ -207,13 +126,13 @@ def _grd(wanted: _Wanted, probed: Sequence[tuple[_Image, Image]]) -> dict[str, x
         label = f"/{first.label}" if first.number else ""
         path = f"/measurements{label}/{first.polarisation}" if several else "/measurements"
         groups[path] = _pixels(wanted, members)
-    groups |= _conditions(wanted, "/conditions", probed)
+    groups |= conditions("/conditions", probed)
     for image, _ in probed:
-        groups |= _quality(image, f"{image.label}/{image.polarisation}" if image.number else image.polarisation)
+        groups |= quality(image, f"{image.label}/{image.polarisation}" if image.number else image.polarisation)
     return groups
 
 
-def _pixels(wanted: _Wanted, members: Sequence[tuple[_Image, Image]]) -> xr.Dataset:
+def _pixels(wanted: _Wanted, members: Sequence[tuple[RadarImage, Image]]) -> xr.Dataset:
     """Images that share a grid, one variable a polarisation."""
     file = members[0][1]
     annotation = next((image.annotation for image, _ in members if _fits(image, file)), None)
@@ -266,12 +185,12 @@ def _chunk_sizes(file: Image, annotation: Annotation | None) -> dict[str, tuple[
     return {"line": tuple(parts * len(annotation.bursts)), "pixel": file.width}
 
 
-def _fits(image: _Image, file: Image) -> bool:
+def _fits(image: RadarImage, file: Image) -> bool:
     own = image.annotation
     return own is not None and (own.lines, own.samples) == (file.height, file.width)
 
 
-def _size_note(image: _Image, file: Image) -> str | None:
+def _size_note(image: RadarImage, file: Image) -> str | None:
     if image.annotation is None or _fits(image, file):
         return None
     return (
@@ -320,7 +239,7 @@ def _coords(annotation: Annotation | None, file: Image) -> dict[str, xr.Variable
     return coords
 
 
-def _variable(wanted: _Wanted, image: _Image, file: Image) -> xr.Variable:
+def _variable(wanted: _Wanted, image: RadarImage, file: Image) -> xr.Variable:
     detected = not file.dtype.startswith("complex")
     array = ImageArray(file, Packing(invalid=(0,)) if wanted.masked else None)
     variable = xr.Variable(
@@ -344,7 +263,7 @@ def _variable(wanted: _Wanted, image: _Image, file: Image) -> xr.Variable:
     return variable
 
 
-def _radar(wanted: _Wanted, image: _Image, file: Image, array: ImageArray) -> Radar:
+def _radar(wanted: _Wanted, image: RadarImage, file: Image, array: ImageArray) -> Radar:
     radar = Radar(
         product_id=wanted.container.product_id,
         member=image.measurement,
@@ -367,66 +286,21 @@ def _radar(wanted: _Wanted, image: _Image, file: Image, array: ImageArray) -> Ra
 
 
 # --- SLC -------------------------------------------------------------------------------------------------------------
-def _slc(wanted: _Wanted, probed: Sequence[tuple[_Image, Image]]) -> dict[str, xr.Dataset]:
+def _slc(wanted: _Wanted, probed: Sequence[tuple[RadarImage, Image]]) -> dict[str, xr.Dataset]:
     groups: dict[str, xr.Dataset] = {}
     rows: list[dict[str, Any]] = []
     for image, file in probed:
         if file.dtype != "complex_int16":
             raise DamagedProduct(f"{image.measurement} in {wanted.container.uri} has pixels of type {file.dtype}.")
         groups[f"/{image.label}/{image.polarisation}"] = _pixels(wanted, [(image, file)])
-        groups |= _quality(image, f"{image.label}/{image.polarisation}")
+        groups |= quality(image, f"{image.label}/{image.polarisation}")
         if image.annotation is not None:
-            rows += _burst_rows(image, image.annotation)
+            rows += burst_rows(image, image.annotation)
     for label in dict.fromkeys(image.label for image, _ in probed):
-        groups |= _conditions(wanted, f"/conditions/{label}", [one for one in probed if one[0].label == label])
+        groups |= conditions(f"/conditions/{label}", [one for one in probed if one[0].label == label])
     if rows:
-        groups["/bursts"] = _table(rows)
+        groups["/bursts"] = burst_table(rows)
     return groups
-
-
-_BURST_NOTES = {
-    "swath": "swath",
-    "polarisation": "polarisation",
-    "number": "number of the burst in its image, from 0",
-    "burst_id": "relative burst identifier, unique in the repeat cycle with its swath; -1 where the product has none",
-    "azimuth_time": "zero-Doppler time of the first line",
-    "sensing_time": "time at which the first line was received",
-    "byte_offset": "offset of the first line in the measurement file; -1 where the product has none",
-    "first_line": "first line of the burst in the image",
-    "first_valid_line": "first line that has valid samples, in the image",
-    "last_valid_line": "last line that has valid samples, in the image",
-    "first_valid_sample": "first sample that is valid in all valid lines",
-    "last_valid_sample": "last sample that is valid in all valid lines",
-}
-
-
-def _burst_rows(image: _Image, annotation: Annotation) -> Iterator[dict[str, Any]]:
-    for number, burst in enumerate(annotation.bursts):
-        valid = np.flatnonzero(burst.first_valid >= 0)
-        start = number * annotation.lines_per_burst
-        yield {
-            "swath": image.swath,
-            "polarisation": image.polarisation,
-            "number": number,
-            "burst_id": -1 if burst.identifier is None else burst.identifier,
-            "azimuth_time": burst.azimuth_time,
-            "sensing_time": np.datetime64("NaT", "ns") if burst.sensing_time is None else burst.sensing_time,
-            "byte_offset": -1 if burst.byte_offset is None else burst.byte_offset,
-            "first_line": start,
-            "first_valid_line": start + int(valid[0]) if len(valid) else -1,
-            "last_valid_line": start + int(valid[-1]) if len(valid) else -1,
-            "first_valid_sample": int(burst.first_valid[valid].max()) if len(valid) else -1,
-            "last_valid_sample": int(burst.last_valid[valid].min()) if len(valid) else -1,
-        }
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> xr.Dataset:
-    return xr.Dataset(
-        {
-            name: ("burst", np.array([row[name] for row in rows]), {"long_name": note})
-            for name, note in _BURST_NOTES.items()
-        }
-    )
 
 
 # --- OCN -------------------------------------------------------------------------------------------------------------
@@ -436,163 +310,6 @@ def _ocean(wanted: _Wanted) -> xr.DataTree:
     groups = open_ocn(wanted.container, wanted.facts, masked=wanted.masked, chunks=wanted.chunks)
     attributes = {**_attributes(wanted, ()), "processing_level": "L2"}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attributes), **groups})
-
-
-# --- conditions and quality ------------------------------------------------------------------------------------------
-_DEGREES = {"units": "degree"}
-_GRID_NOTES: dict[str, dict[str, str]] = {
-    "latitude": {"units": "degrees_north", "standard_name": "latitude", "long_name": "latitude at the given height"},
-    "longitude": {"units": "degrees_east", "standard_name": "longitude", "long_name": "longitude at the given height"},
-    "height": {"units": "m", "long_name": "height above the ellipsoid: that of the terrain, as the processor took it"},
-    "incidence_angle": {**_DEGREES, "long_name": "incidence angle, to the direction from the Earth's centre"},
-    "elevation_angle": {**_DEGREES, "long_name": "elevation angle of the antenna"},
-    "slant_range_time": {"units": "s", "long_name": "two-way travel time of the signal"},
-    "azimuth_time": {"standard_name": "time", "long_name": "zero-Doppler time"},
-}
-_HEIGHTS = (
-    "Points lie at the height of the terrain. Interpolated between points, places are wrong by (height of what is there - "
-    "height in between the points) / tan(incidence), hundreds of metres in mountains; geolocate() has no such error."
-)
-
-
-def _conditions(wanted: _Wanted, path: str, probed: Sequence[tuple[_Image, Image]]) -> dict[str, xr.Dataset]:
-    annotation = next((image.annotation for image, _ in probed if image.annotation), None)
-    if annotation is None:
-        points = _file_points(probed[0][1])
-        return {f"{path}/gcp": points} if points is not None else {}
-    groups = {}
-    if annotation.grid:
-        grid = annotation.grid
-        groups[f"{path}/gcp"] = xr.Dataset(
-            {name: (("line", "pixel"), grid[name], dict(notes)) for name, notes in _GRID_NOTES.items()},
-            {"line": grid["line"], "pixel": grid["pixel"]},
-            {"note": _HEIGHTS},
-        )
-    groups[f"{path}/orbit"] = xr.Dataset(
-        {
-            "position": (("azimuth_time", "axis"), annotation.orbit_position, {"units": "m", "frame": "Earth-fixed"}),
-            "velocity": (
-                ("azimuth_time", "axis"),
-                annotation.orbit_velocity,
-                {"units": "m s-1", "frame": "Earth-fixed"},
-            ),
-        },
-        {"azimuth_time": annotation.orbit_time, "axis": ["x", "y", "z"]},
-    )
-    if annotation.attitude:
-        units = {"wx": "degree s-1", "wy": "degree s-1", "wz": "degree s-1", "roll": "degree", "pitch": "degree"}
-        units["yaw"] = "degree"
-        groups[f"{path}/attitude"] = xr.Dataset(
-            {
-                name: ("azimuth_time", values, {"units": units.get(name, "1")})
-                for name, values in annotation.attitude.items()
-                if name != "time"
-            },
-            {"azimuth_time": annotation.attitude["time"]},
-        )
-    if annotation.conversion is not None:
-        groups[f"{path}/coordinate_conversion"] = _conversion(annotation.conversion)
-    return groups
-
-
-def _file_points(file: Image) -> xr.Dataset | None:
-    """The control points of the TIFF itself, for products that come without annotation."""
-    points = control_points(file)
-    if not len(points):
-        return None
-    names = ("line", "pixel", "longitude", "latitude", "height")
-    return xr.Dataset(
-        {name: ("point", points[:, at], dict(_GRID_NOTES.get(name, {}))) for at, name in enumerate(names)},
-        attrs={"note": _HEIGHTS, "accuracy": "metres at the points; between them up to kilometres in mountains"},
-    )
-
-
-def _conversion(conversion: metadata.Conversion) -> xr.Dataset:
-    dims = ("azimuth_time", "degree")
-    return xr.Dataset(
-        {
-            "gr0": ("azimuth_time", conversion.gr0, {"units": "m", "long_name": "origin of ground range"}),
-            "grsr_coefficients": (
-                dims,
-                conversion.grsr,
-                {"long_name": "slant range (m) by powers of ground range - gr0 (m)"},
-            ),
-            "sr0": ("azimuth_time", conversion.sr0, {"units": "m", "long_name": "origin of slant range"}),
-            "srgr_coefficients": (
-                dims,
-                conversion.srgr,
-                {"long_name": "ground range (m) by powers of slant range - sr0 (m)"},
-            ),
-            "slant_range_time": ("azimuth_time", conversion.slant_range_time, {"units": "s"}),
-        },
-        {"azimuth_time": conversion.azimuth_time},
-    )
-
-
-_LUT_NOTES = {
-    "sigma_nought": "sigma nought: |DN|^2 / this^2",
-    "beta_nought": "beta nought: |DN|^2 / this^2",
-    "gamma": "gamma nought: |DN|^2 / this^2",
-    "dn": "back to the numbers before scaling: DN / this",
-    "noise_range_lut": "thermal noise power, DN squared",
-}
-
-
-def _quality(image: _Image, label: str) -> dict[str, xr.Dataset]:
-    groups = {}
-    if image.calibration is not None:
-        groups[f"/quality/calibration/{label}"] = _vectors(image.calibration)
-    if image.noise is not None:
-        groups[f"/quality/noise_range/{label}"] = _vectors(image.noise.range)
-        if image.noise.azimuth:
-            groups[f"/quality/noise_azimuth/{label}"] = _blocks(image.noise)
-    return groups
-
-
-def _vectors(lut: Lut) -> xr.Dataset:
-    """Dimensions line and pixel; or line and sample, filled up, where vectors differ in their pixels."""
-    same = all(np.array_equal(lut.pixel[0], other) for other in lut.pixel[1:])
-    coords: dict[str, Any] = {"line": lut.line, "azimuth_time": ("line", lut.time)}
-    if same:
-        variables: dict[str, Any] = {
-            name: (("line", "pixel"), np.stack(values), {"long_name": _LUT_NOTES[name]})
-            for name, values in lut.values.items()
-        }
-        return xr.Dataset(variables, coords | {"pixel": lut.pixel[0]})
-    note = "vectors differ in length; what follows the last sample is -1 (pixel) and NaN"
-    variables = {
-        "pixel": (("line", "sample"), _ragged(lut.pixel, -1), {"long_name": "pixel of the image", "note": note})
-    }
-    for name, values in lut.values.items():
-        variables[name] = (("line", "sample"), _ragged(values, np.nan), {"long_name": _LUT_NOTES[name], "note": note})
-    return xr.Dataset(variables, coords)
-
-
-def _ragged(rows: Sequence[np.ndarray[Any, Any]], fill: float) -> np.ndarray[Any, Any]:
-    table = np.full((len(rows), max(map(len, rows))), fill, rows[0].dtype)
-    for at, row in enumerate(rows):
-        table[at, : len(row)] = row
-    return table
-
-
-def _blocks(noise: Noise) -> xr.Dataset:
-    note = "blocks differ in length; what follows the last sample is -1 (line) and NaN"
-    edges = {
-        name: ("block", np.array([getattr(block, name) for block in noise.azimuth]))
-        for name in ("first_line", "last_line", "first_sample", "last_sample")
-    }
-    return xr.Dataset(
-        {
-            "swath": ("block", [block.swath for block in noise.azimuth]),
-            **edges,
-            "line": (("block", "sample"), _ragged([block.line for block in noise.azimuth], -1), {"note": note}),
-            "noise_azimuth_lut": (
-                ("block", "sample"),
-                _ragged([block.values for block in noise.azimuth], np.nan),
-                {"long_name": "factor of the thermal noise power", "note": note},
-            ),
-        }
-    )
 
 
 # --- attributes ------------------------------------------------------------------------------------------------------
@@ -616,7 +333,7 @@ def _from_identifier(identifier: str) -> dict[str, Any]:
     }
 
 
-def _attributes(wanted: _Wanted, images: Sequence[_Image]) -> dict[str, Any]:
+def _attributes(wanted: _Wanted, images: Sequence[RadarImage]) -> dict[str, Any]:
     from extenso_nb._version import __version__
 
     container = wanted.container
