@@ -33,7 +33,7 @@ from extenso_nb.errors import (
     InvalidRequest,
     PortInUse,
 )
-from extenso_nb.gateway.sources import Source
+from extenso_nb.gateway.sources import STORAGE, Source
 from extenso_nb.models import BucketProperties
 
 if TYPE_CHECKING:
@@ -109,6 +109,11 @@ def open_sources(texts: Sequence[str], *, cache_dir: Path | None = None) -> list
     for text in texts:
         free = next(name for name in _folder_names() if name not in opened)
         source = open_source(text, cache_dir=cache_dir, unnamed=free)
+        if source.name == STORAGE:
+            raise InvalidRequest(
+                f"No source can be named {STORAGE}: so is what was delivered before.",
+                hint="Name it otherwise: a=folder:/x",
+            )
         if source.name in opened:
             raise InvalidRequest(
                 f"Two sources are named {source.name}.", hint="Name them apart: a=folder:/x b=folder:/y"
@@ -326,6 +331,7 @@ class _Parts:
 @contextlib.contextmanager
 def _begun(settings: Settings, sources: list[Source], kind: str, buried: Callable[[Member], None]) -> Iterator[_Parts]:
     """The parts, put together and at work; ended again afterwards."""
+    give_memory_back()
     from extenso_nb.gateway.catalogue import Catalogue
     from extenso_nb.gateway.deliveries import Deliveries
     from extenso_nb.gateway.destinations import Destinations
@@ -469,7 +475,7 @@ def _storage(settings: Settings, folder: Path) -> FolderStorage | BucketStorage:
     return bucket
 
 
-def _give_memory_back() -> None:
+def give_memory_back() -> None:
     """Let freed blocks go back to the system at once.
 
     glibc raises its limit for that with each large block that is freed, up to 32 MB: after some transfers a gateway would

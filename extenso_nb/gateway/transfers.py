@@ -26,15 +26,13 @@ from extenso_nb.errors import (
 from extenso_nb.gateway.catalogue import Catalogue
 from extenso_nb.gateway.checking import checking
 from extenso_nb.gateway.destinations import Destinations, Place
-from extenso_nb.gateway.sources import Content
+from extenso_nb.gateway.sources import STORAGE, Content
 from extenso_nb.gateway.store import Store
 from extenso_nb.models import Delivery, DeliveryMetadata, Product
 from extenso_nb.storage import BLOCK, Storage
 
-__all__ = ["STORAGE", "Transfers"]
+__all__ = ["Transfers"]
 
-STORAGE = "storage"
-"""Stands for a source where the product comes from an earlier delivery to the same account. No source can be named so."""
 RESUMES = 3
 """How often a transfer is taken up again at the same source, without much having come in between, before it is given up."""
 FORGIVEN_BYTES = 32 * 1024 * 1024
