@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check unit lab format lock clean
+.PHONY: help install demo test check unit oracle lab format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -32,6 +32,10 @@ check: $(READY) ## style, types, import contracts
 unit: $(READY) ## the tests alone
 	$(BIN)/python -m pytest
 
+oracle: $(READY) ## compare the readers with other readers; CI runs this, too
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,oracle]'
+	$(BIN)/python -m pytest -m oracle
+
 lab: $(READY) ## open the first notebook in JupyterLab
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab]'
 	$(BIN)/jupyter lab notebooks/01_first_order.ipynb
@@ -43,7 +47,7 @@ format: $(READY) ## put the code into its form
 lock: ## write constraints.txt anew from what pyproject.toml admits today
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check '.[test,lab]'
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check '.[test,lab,oracle]'
 	{ echo '# Versions that are known to work together. Written by `make lock`; used by make, CI and Binder.'; \
 	  .venv-lock/bin/python -m pip freeze --disable-pip-version-check --exclude extenso-nb | grep -E '^[A-Za-z0-9._-]+=='; } > constraints.txt
 	rm -rf .venv-lock

@@ -10,11 +10,13 @@ import parts
 import seaweed
 from scripted import Gateway, product_id
 
+from extenso_nb.gateway.serve import give_memory_back
 from extenso_nb.storage import BucketStorage
 
 
 def main() -> None:
     """Order `NUMBER` products, say so, and wait until all are delivered."""
+    give_memory_back()  # as `extenso serve` does
     folder, url, s3, transfers, number = sys.argv[1:]
     storage = BucketStorage(seaweed.bucket_of(s3, "deliveries", prefix="memory"))
     gateway = Gateway(Path(folder), parts.source(url, transfers=int(transfers)), storage=storage)

@@ -29,9 +29,9 @@ def big_zip(path: Path, megabytes: int) -> Path:
 
 
 @contextlib.contextmanager
-def source_server(file: Path) -> Iterator[str]:
+def source_server(file: Path, *options: str) -> Iterator[str]:
     """The address of a source that has the file under every identifier."""
-    command = [sys.executable, str(HERE / "source_server.py"), str(file)]
+    command = [sys.executable, str(HERE / "source_server.py"), str(file), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -1,4 +1,7 @@
-"""A source as fast as a socket: one big zip under many product identifiers. `python source_server.py FILE` prints its address."""
+"""A source as fast as a socket: one big zip under many product identifiers. `python source_server.py FILE` prints its address.
+
+It gives the checksums that the Copernicus Data Space gives, MD5 and BLAKE3; with `--without-checksums` none.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
+
+from extenso_nb.checksums import hasher
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -15,6 +21,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     file = Path()
+    checksums: ClassVar[list[dict[str, str]]] = []
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
         """Silence."""
@@ -68,6 +75,13 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     Handler.file = Path(sys.argv[1])
+    if "--without-checksums" not in sys.argv:
+        made = {"MD5": hasher("md5"), "BLAKE3": hasher("blake3")}
+        with Handler.file.open("rb") as content:
+            while block := content.read(2**20):
+                for digest in made.values():
+                    digest.update(block)
+        Handler.checksums = [{"Algorithm": name, "Value": digest.hexdigest()} for name, digest in made.items()]
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()

@@ -288,6 +288,8 @@ def test_a_relative_folder_is_that_of_the_one_who_names_it(
 def test_several_folders_are_told_apart(tmp_path: Path) -> None:
     opened_sources = open_sources([f"folder:{tmp_path}/a", f"mine=folder:{tmp_path}/b=c", f"folder:{tmp_path}/d"])
     assert [source.name for source in opened_sources] == ["folder", "mine", "folder-2"]
+    with pytest.raises(errors.InvalidRequest, match="No source can be named storage"):
+        open_sources([f"storage=folder:{tmp_path}"])
     with pytest.raises(errors.InvalidRequest, match="Two sources are named sample"):
         open_sources(["sample", "sample"], cache_dir=tmp_path)
 

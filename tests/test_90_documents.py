@@ -8,14 +8,17 @@ import re
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from seaweed import ACCESS, SECRET, bucket_of
 
 from extenso_nb.gateway.embed import find
+from extenso_nb.storage import BucketStorage
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,6 +52,30 @@ def test_the_readme_runs(home: dict[str, str], tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "B04" in done.stdout
     assert "spatial_ref" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_readme_delivers_into_a_bucket(home: dict[str, str], tmp_path: Path, s3: str) -> None:
+    (first,), (second,) = blocks(ROOT / "README.md", "python"), blocks(ROOT / "README.md", "py")
+    first = first[: first.index("order = ")]
+    second = second.replace("https://s3.example.org/my-bucket", f"{s3}/deliveries")
+    second = second.replace('access_key="..."', f'access_key="{ACCESS}"').replace('"..."', f'"{SECRET}"')
+    done = subprocess.run(
+        [sys.executable, "-c", first + second],
+        cwd=tmp_path,
+        env=home,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "delivered, 1 of 1" in done.stdout
+    key = done.stdout.split()[-1]
+    storage = BucketStorage(bucket_of(s3, "deliveries"))
+    with storage.open(key) as file, zipfile.ZipFile(file) as archive:
+        assert archive.testzip() is None
+    storage.delete_below(key.rpartition("/")[0])
 
 
 @pytest.mark.slow

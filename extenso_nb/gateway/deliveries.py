@@ -15,9 +15,9 @@ from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 from extenso_nb import retry
 from extenso_nb.gateway.catalogue import Catalogue
 from extenso_nb.gateway.destinations import Destinations
-from extenso_nb.gateway.sources import limits_of
+from extenso_nb.gateway.sources import STORAGE, limits_of
 from extenso_nb.gateway.store import Store, Turn
-from extenso_nb.gateway.transfers import STORAGE, Transfers
+from extenso_nb.gateway.transfers import Transfers
 
 __all__ = ["STEPS_VERSION", "Deliveries"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import hmac
 import itertools
@@ -32,7 +33,7 @@ from extenso_nb.errors import (
     InvalidRequest,
     PortInUse,
 )
-from extenso_nb.gateway.sources import Source
+from extenso_nb.gateway.sources import STORAGE, Source
 from extenso_nb.models import BucketProperties
 
 if TYPE_CHECKING:
@@ -109,6 +110,11 @@ def open_sources(texts: Sequence[str], *, cache_dir: Path | None = None) -> list
     for text in texts:
         free = next(name for name in _folder_names() if name not in opened)
         source = open_source(text, cache_dir=cache_dir, unnamed=free)
+        if source.name == STORAGE:
+            raise InvalidRequest(
+                f"No source can be named {STORAGE}: so is what was delivered before.",
+                hint="Name it otherwise: a=folder:/x",
+            )
         if source.name in opened:
             raise InvalidRequest(
                 f"Two sources are named {source.name}.", hint="Name them apart: a=folder:/x b=folder:/y"
@@ -339,6 +345,7 @@ class _Parts:
 @contextlib.contextmanager
 def _begun(settings: Settings, sources: list[Source], kind: str, buried: Callable[[Member], None]) -> Iterator[_Parts]:
     """The parts, put together and at work; ended again afterwards."""
+    give_memory_back()
     from extenso_nb.gateway.catalogue import Catalogue
     from extenso_nb.gateway.deliveries import Deliveries
     from extenso_nb.gateway.destinations import Destinations
@@ -487,6 +494,19 @@ def _storage(settings: Settings, folder: Path) -> FolderStorage | BucketStorage:
     bucket = BucketStorage(locate_bucket(settings.storage))
     bucket.probe()
     return bucket
+
+
+def give_memory_back() -> None:
+    """Let freed blocks go back to the system at once.
+
+    glibc raises its limit for that with each large block that is freed, up to 32 MB: after some transfers a gateway would
+    hold twice the memory that it uses.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 256 * 1024)
+
+
+_M_MMAP_THRESHOLD = -3  # of malloc.h
 
 
 def _loopback(host: str) -> bool:

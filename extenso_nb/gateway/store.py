@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -217,8 +218,8 @@ class Store(Database):
         mine = (orders.c.account == account) & orders.c.deleted_at.is_(None)
         with self._read() as connection:
             total = connection.scalar(sa.select(sa.func.count()).select_from(orders).where(mine)) or 0
-            page = sa.select(orders.c.id).where(mine).order_by(orders.c.id.desc()).offset(start).limit(rows)
-            return total, [_order(connection, account, order_id) for order_id in connection.scalars(page)]
+            page = sa.select(orders).where(mine).order_by(orders.c.id.desc()).offset(start).limit(rows)
+            return total, _orders(connection, connection.execute(page).all())
 
     def cancel_order(self, account: str, order_id: int) -> tuple[Order, list[str]]:
         """Cancel what has not ended; the order and the deliveries that were cancelled. Raises OrderFinished."""
@@ -527,20 +528,29 @@ def _owned(connection: sa.Connection, account: str, order_id: int) -> Any:
 
 
 def _order(connection: sa.Connection, account: str, order_id: int) -> Order:
-    row = _owned(connection, account, order_id)
-    these = sa.select(deliveries).where(deliveries.c.order_id == order_id).order_by(deliveries.c.position)
-    rows = connection.execute(these).all()
-    counts: dict[str, int] = {}
-    for item in rows:
-        counts[item.status] = counts.get(item.status, 0) + 1
+    return _orders(connection, [_owned(connection, account, order_id)])[0]
+
+
+def _orders(connection: sa.Connection, rows: Sequence[Any]) -> list[Order]:
+    """Orders with what their deliveries add up to; two statements, however many they are."""
+    parts = (deliveries.c.order_id, deliveries.c.product_id, deliveries.c.status, deliveries.c.size)
+    these = sa.select(*parts, deliveries.c.updated_at).where(deliveries.c.order_id.in_([row.id for row in rows]))
+    items: dict[int, list[Any]] = {row.id: [] for row in rows}
+    for item in connection.execute(these.order_by(deliveries.c.order_id, deliveries.c.position)):
+        items[item.order_id].append(item)
+    return [_summed(row, items[row.id]) for row in rows]
+
+
+def _summed(row: Any, items: Sequence[Any]) -> Order:
+    counts = dict(Counter(item.status for item in items))
     return Order(
-        id=order_id,
+        id=row.id,
         status=order_status(counts),
         created_at=row.created_at,
-        updated_at=max((item.updated_at for item in rows), default=row.created_at),
-        products=tuple(item.product_id for item in rows),
-        size=sum(item.size for item in rows),
-        delivered_size=sum(item.size for item in rows if item.status == "delivered"),
+        updated_at=max((item.updated_at for item in items), default=row.created_at),
+        products=tuple(item.product_id for item in items),
+        size=sum(item.size for item in items),
+        delivered_size=sum(item.size for item in items if item.status == "delivered"),
         destination=_destination(row),
         deliveries=counts,
     )

@@ -26,15 +26,13 @@ from extenso_nb.errors import (
 from extenso_nb.gateway.catalogue import Catalogue
 from extenso_nb.gateway.checking import checking
 from extenso_nb.gateway.destinations import Destinations, Place
-from extenso_nb.gateway.sources import Content
+from extenso_nb.gateway.sources import STORAGE, Content
 from extenso_nb.gateway.store import Store
 from extenso_nb.models import Delivery, DeliveryMetadata, Product
 from extenso_nb.storage import BLOCK, Storage
 
-__all__ = ["STORAGE", "Transfers"]
+__all__ = ["Transfers"]
 
-STORAGE = "storage"
-"""Stands for a source where the product comes from an earlier delivery to the same account. No source can be named so."""
 RESUMES = 3
 """How often a transfer is taken up again at the same source, without much having come in between, before it is given up."""
 FORGIVEN_BYTES = 32 * 1024 * 1024
@@ -198,8 +196,10 @@ class _Stream:
         self._source = source
         self._content = content
         self._room = owner.store.room(delivery_id)
-        announced = content.checksums if source != STORAGE else {}
-        self._announced = {name: checksums.hasher(name) for name in announced}
+        # One is enough, and the others would cost as much again; SHA-256 is computed of what is stored anyway.
+        best = next((name for name in checksums.ALGORITHMS if name in content.checksums), None)
+        self._best = best
+        self._compared = None if best is None or source == STORAGE else checksums.hasher(best)
         self._written = checksums.hasher("sha256")
         # What the source vouches for by a checksum needs no second opinion by its manifest.
         self._check = checking(content.name, hash_members=not content.checksums and not content.as_is)
@@ -211,8 +211,10 @@ class _Stream:
 
     def checksums(self) -> dict[str, str]:
         """Hex digests of what was stored; those that the source gave as well, where its bytes were stored unchanged."""
-        same = {} if self._check.restored else self._announced
-        return {"sha256": self._written.hexdigest()} | {name: digest.hexdigest() for name, digest in same.items()}
+        made = {"sha256": self._written.hexdigest()}
+        if self._best is not None and self._compared is not None and not self._check.restored:
+            made[self._best] = self._compared.hexdigest()
+        return made
 
     def blocks(self) -> Iterator[bytes]:
         """All blocks to store. Raises before the last one is taken when anything is wrong, so that nothing is stored."""
@@ -275,8 +277,8 @@ class _Stream:
             self._report(now=True)
 
     def _take(self, block: bytes) -> None:
-        for digest in self._announced.values():
-            digest.update(block)
+        if self._compared is not None:
+            self._compared.update(block)
         self.came += len(block)
         if self._too_long():
             self._check_size()
@@ -301,13 +303,14 @@ class _Stream:
             )
 
     def _compare(self) -> None:
-        made = self._announced if self._source != STORAGE else {"sha256": self._written}
-        for name, digest in made.items():
-            announced = self._content.checksums.get(name)
-            if announced is not None and announced.lower() != digest.hexdigest():
-                raise ChecksumMismatch(
-                    f"{self._content.name}: {name} is {digest.hexdigest()}, {announced.lower()} was announced."
-                )
+        if self._best is None:
+            return
+        # What comes from the storage was restored, if at all, when it came there.
+        made, announced = self._compared or self._written, self._content.checksums[self._best].lower()
+        if made.hexdigest() != announced:
+            raise ChecksumMismatch(
+                f"{self._content.name}: {self._best} is {made.hexdigest()}, {announced} was announced."
+            )
 
     def _tell_findings(self) -> None:
         """What the manifest says against the product: a fault of the archive's, unless the archive wants it so."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from extenso_nb.readers.container import Container
 
 __all__ = ["band", "open_product"]
-
-_OTHERS = {"S1": "Sentinel-1"}
 
 
 def open_product(
@@ -71,6 +70,10 @@ def open_product(
         from extenso_nb.readers.sentinel2 import open_sentinel2
 
         return open_sentinel2(container, masked=masked, scaled=scaled, chunks=chunks)
+    if collection == "S1":
+        from extenso_nb.readers.sentinel1 import open_sentinel1
+
+        return open_sentinel1(container, masked=masked, scaled=scaled, chunks=chunks)
     if collection == "S5P":
         from extenso_nb.readers.sentinel5p import open_sentinel5p
 
@@ -79,20 +82,7 @@ def open_product(
         from extenso_nb.readers.sentinel3 import open_sentinel3
 
         return open_sentinel3(container, masked=masked, scaled=scaled, chunks=chunks)
-    if collection in _OTHERS:
-        raise UnsupportedProduct(
-            f"{container.product_id} is a {_OTHERS[collection]} product; this release does not read that.",
-            hint=_instead(container),
-        )
     raise UnsupportedProduct(f"{container.uri} is not known as a Sentinel product by its name or its files.")
-
-
-def _instead(container: Container) -> str:
-    """What to type meanwhile, with the path in it: a product in the storage of a gateway has one that nobody knows."""
-    images = [name for name in container.find("measurement/*.tif*") if not container.is_empty(name)]
-    if not images:
-        return "Open a measurement TIFF of it with rioxarray; that gives an xarray of uncalibrated numbers."
-    return f'rioxarray.open_rasterio("{container.gdal_path(images[0])}") gives an xarray of uncalibrated numbers.'
 
 
 def _collection(container: Container) -> str | None:
@@ -102,9 +92,11 @@ def _collection(container: Container) -> str | None:
     names = {name.lower() for name in container.names()}
     if names & {"mtd_msil1c.xml", "mtd_msil2a.xml", "mtd_msil2ap.xml"} or container.find("granule/*/mtd_tl.xml"):
         return "S2"
+    if container.find("annotation/s1*.xml") or container.find("measurement/s1*.tif*"):
+        return "S1"
     if "xfdumanifest.xml" in names:
         return "S3"
-    for identifier in (container.product_id, *_called(container)):
+    for identifier in itertools.chain([container.product_id], _called(container)):
         try:
             return products.parse(products.strip(identifier)).collection
         except ProductIdError:
@@ -123,14 +115,15 @@ def _called(container: Container) -> Iterator[str]:
 
 
 def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.DataArray:
-    """One band of a product by its own name (`B04`, `SCL`, `Oa08`, `S8`) or its common name (`red`, `nir`).
+    """One band of a product by its own name (`B04`, `SCL`, `Oa08`, `S8`, `vv`) or its common name (`red`, `nir`).
 
     Parameters
     ----------
     tree
         As `open_product` gives it.
     name
-        Name of the variable, or its `common_name` (STAC EO extension).
+        Name of the variable, or its `common_name` (STAC EO extension). Where several groups have it (swaths of a
+        Sentinel-1 SLC), with the group before it: `IW1/VV/vv`, or as much of it as is needed: `IW1/vv`.
     resolution
         Metres; without it the finest there is. Of two views (SLSTR) it is the nadir one.
 
@@ -138,23 +131,35 @@ def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.D
     ------
     IncompleteProduct
         The product should have the band, but its file is missing or empty.
+    InputError
+        Several images have it, and the name does not say which.
     UnknownBand
         It has no such band; `error.details["bands"]` lists those there are.
     """
     known: list[str] = []
     others: list[str] = []
+    found: dict[str, xr.DataArray] = {}
+    *groups, wanted = name.split("/")
     for node in tree.subtree:
         if resolution is not None and node.attrs.get("nominal_resolution") != f"{resolution} m":
             continue
         for label, array in node.data_vars.items():
             common = array.attrs.get("common_name")
-            if name in (label, common):
-                return array
+            if wanted in (label, common) and set(groups) <= set(node.path.split("/")):
+                found[f"{node.path.strip('/')}/{label}"] = array
             if "band_id" in array.attrs:
                 known.append(f"{label} ({common})" if common else str(label))
             elif node.name == "PRODUCT":
                 others.append(str(label))
-    _raise_if_missing(tree, name, resolution)
+    if len(found) > 1 and all("polarisation" in array.attrs for array in found.values()):
+        raise InputError(
+            f"{tree.attrs.get('product_id', 'The product')} has {name!r} {len(found)} times: {', '.join(found)}.",
+            hint=f"Pass one of these, such as {next(iter(found))!r}.",
+            bands=list(found),
+        )
+    if found:
+        return next(iter(found.values()))
+    _raise_if_missing(tree, wanted, resolution)
     at = f" at {resolution} m" if resolution is not None else ""
     there = sorted(set(known or others))
     raise UnknownBand(
@@ -166,10 +171,12 @@ def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.D
 def _raise_if_missing(tree: xr.DataTree, name: str, resolution: int | None) -> None:
     label = _labels(tree).get(name, name)
     for member in tree.attrs.get("missing_members", ()):
-        parts = re.split(r"[_.]", str(member).rpartition("/")[2])
+        folder, _, file = str(member).rpartition("/")
+        parts = re.split(r"[_.]", file)
         whole = str(member).startswith("/")  # a group without arrays, in which anything could have been
         here = resolution is None or f"{resolution}m" in parts or not parts[-1].endswith("m")
-        if whole or (label in parts and here):
+        image = folder == "measurement" and label in file.rpartition(".")[0].split("-")
+        if whole or image or (label in parts and here):
             raise IncompleteProduct(
                 f"{tree.attrs.get('product_id')} lists {label}, but its file is missing or empty: {member}."
                 if not whole

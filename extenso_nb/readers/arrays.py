@@ -23,7 +23,7 @@ from extenso_nb.readers import jp2
 if TYPE_CHECKING:
     from extenso_nb.readers.container import Container
 
-__all__ = ["Image", "ImageArray", "Packing", "chunk_sizes", "probe"]
+__all__ = ["Image", "ImageArray", "Packing", "chunk_sizes", "control_points", "probe"]
 
 CHUNK = 2048
 """Rows and columns that a chunk of `chunks="auto"` comes near to: 2 x 2 tiles of a 10 m band, 17 MB of float32."""
@@ -33,6 +33,7 @@ CHUNK = 2048
 # at random, 39 then gave wrong pixels without an error, and none with one thread. Dask reads chunks in parallel anyway.
 GDAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO", "GDAL_NUM_THREADS": "1"}
 """Options without which GDAL would look at the files beside an image, which may lead it anywhere."""
+_NOWHERE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _quiet = threading.Lock()
 _Result = TypeVar("_Result")
 
@@ -67,20 +68,34 @@ class Packing:
     invalid: tuple[int, ...] = ()
 
     def unpack(self, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Values as float32, NaN where invalid. DN + offset is exact in float32: only the division rounds."""
-        values = stored.astype(np.float32)
-        values += np.float32(self.offset)
-        values /= np.float32(self.quantification)
+        """Values as float32 (complex64 of complex ones), NaN where invalid.
+
+        DN + offset is exact in float32: only the division rounds.
+        """
+        values = stored.astype(_unpacked(stored.dtype))
+        if self.offset:
+            values += np.float32(self.offset)
+        if self.quantification != 1:
+            values /= np.float32(self.quantification)
         for number in self.invalid:
             values[stored == number] = np.nan
         return values
 
 
+def _stored(dtype: str) -> np.dtype[Any]:
+    """The numpy type that GDAL reads a type of pixels as; numpy has no complex integers."""
+    return np.dtype({"complex_int16": "complex64", "complex_int32": "complex128"}.get(dtype, dtype))
+
+
+def _unpacked(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(np.complex64 if dtype.kind == "c" else np.float32)
+
+
 class ImageArray(BackendArray):
     """The pixels of an `Image`, read window by window.
 
-    Shape (height, width), or (bands, height, width) of an image of several bands; the type of the file, or float32 with a
-    `Packing`. Reading raises DamagedProduct where the file is cut or wrong.
+    Shape (height, width), or (bands, height, width) of an image of several bands; the type of the file, or float32
+    (complex64) with a `Packing`. Reading raises DamagedProduct where the file is cut or wrong.
     """
 
     def __init__(self, image: Image, packing: Packing | None) -> None:
@@ -88,7 +103,7 @@ class ImageArray(BackendArray):
         self.packing = packing
         size = (image.height, image.width)
         self.shape = size if image.bands == 1 else (image.bands, *size)
-        self.dtype = np.dtype(image.dtype if packing is None else np.float32)
+        self.dtype = _stored(image.dtype) if packing is None else _unpacked(_stored(image.dtype))
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         """Read what an xarray indexer asks for."""
@@ -101,7 +116,7 @@ class ImageArray(BackendArray):
         if bottom > top and right > left:
             stored = self._window(top, bottom, left, right)
         else:
-            stored = np.empty((self.image.bands, bottom - top, right - left), self.image.dtype)
+            stored = np.empty((self.image.bands, bottom - top, right - left), _stored(self.image.dtype))
         stored = stored[front[0]] if front else stored[0]
         stored = stored[..., rows, :][..., columns]
         return stored if self.packing is None else self.packing.unpack(stored)
@@ -120,7 +135,7 @@ class ImageArray(BackendArray):
             pixels: np.ndarray[Any, Any] = dataset.read(window=((top, bottom), (left, right)))
             return pixels
 
-        return _with_dataset(image.path, image.member, image.source, read)
+        return _with_dataset(image.path, image.member, image.source, read, quiet=image.transform == _NOWHERE)
 
 
 def _span(key: Any, size: int) -> tuple[int, int, Any]:
@@ -157,14 +172,29 @@ def opened(path: str) -> Any:
         raise
 
 
-def _with_dataset(path: str, member: str, source: str, use: Callable[[Any], _Result]) -> _Result:
+def _open(path: str, quiet: bool) -> Any:
+    """The file as a rasterio dataset; `quiet` is for images without a place, which the caller deals with."""
+    import warnings
+
+    from rasterio.errors import NotGeoreferencedWarning
+
+    if not quiet:
+        return opened(path)
+    with _quiet, warnings.catch_warnings():  # filters are the process's, hence the lock
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return opened(path)
+
+
+def _with_dataset(
+    path: str, member: str, source: str, use: Callable[[Any], _Result], *, quiet: bool = False
+) -> _Result:
     """What `use` makes of the member as a rasterio dataset, open for that long; GDAL's errors become DamagedProduct."""
     import rasterio
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
     try:
-        with rasterio.Env(**GDAL), opened(path) as dataset:
+        with rasterio.Env(**GDAL), _open(path, quiet) as dataset:
             return use(dataset)
     except (RasterioError, CPLE_BaseError) as error:
         reason = _plain(error.__cause__ or error, path)
@@ -216,10 +246,6 @@ def probe(container: Container, member: str, expected: tuple[str, tuple[float, .
 
 
 def _ask_gdal(path: str, member: str, source: str) -> Image:
-    import warnings
-
-    from rasterio.errors import NotGeoreferencedWarning
-
     def describe(dataset: Any) -> Image:
         crs = dataset.crs
         code = crs.to_epsg() if crs else None
@@ -236,10 +262,20 @@ def _ask_gdal(path: str, member: str, source: str) -> Image:
             transform=tuple(dataset.transform)[:6],
         )
 
-    # An image without a place is dealt with by the caller; filters are the process's, hence the lock.
-    with _quiet, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return _with_dataset(path, member, source, describe)
+    return _with_dataset(path, member, source, describe, quiet=True)
+
+
+def control_points(image: Image) -> np.ndarray[Any, Any]:
+    """Ground control points in the file as it has them, shape (point, 5): line, pixel, longitude, latitude, height.
+
+    Raises as reading does.
+    """
+
+    def points(dataset: Any) -> np.ndarray[Any, Any]:
+        found, _ = dataset.gcps
+        return np.array([(gcp.row, gcp.col, gcp.x, gcp.y, gcp.z or 0.0) for gcp in found]).reshape(-1, 5)
+
+    return _with_dataset(image.path, image.member, image.source, points, quiet=True)
 
 
 def chunk_sizes(image: Image) -> dict[str, int]:

@@ -18,7 +18,7 @@ __all__ = ["ExtensoBackend"]
 class ExtensoBackend(BackendEntrypoint):
     """Opens Sentinel products; see docs/readers.md for the groups of each."""
 
-    description: ClassVar[str] = "Copernicus Sentinel-2, -3 and -5P products as delivered: folder, zip or file"
+    description: ClassVar[str] = "Copernicus Sentinel-1, -2, -3 and -5P products as delivered: folder, zip or file"
     open_dataset_parameters: ClassVar[Any] = ("filename_or_obj", "drop_variables", "group", "masked", "scaled")
     supports_groups: ClassVar[bool] = True
 
@@ -72,7 +72,7 @@ class ExtensoBackend(BackendEntrypoint):
             parsed = products.parse(products.strip(os.fspath(filename_or_obj)))
         except ProductIdError:
             return False
-        return parsed.collection in {"S3", "S5P"} or parsed.product_type in {"S2MSI1C", "S2MSI2A"}
+        return parsed.collection in {"S3", "S5P"} or parsed.product_type in {"S2MSI1C", "S2MSI2A", "GRD", "SLC", "OCN"}
 
 
 def _no_group(source: str | os.PathLike[str], group: str | None, there: Iterable[str]) -> InputError:

@@ -179,6 +179,8 @@ class BucketStorage(Storage):
             # Not as options: those come on top of AWS_* of the environment, and its session token would go along.
             credential_provider=self._credentials,
             skip_signature=False,
+            # The server compares each part with a SHA-256 of its own; it is the digest that the signature has, too.
+            checksum_algorithm="SHA256",
             region=self.bucket.region,
             virtual_hosted_style_request=not self.bucket.path_style,
             client_options={

@@ -9,8 +9,8 @@ from extenso_nb.errors import InvalidRequest
 
 __all__ = ["AHEAD", "BLOCK", "checked_key", "regular"]
 
-BLOCK = 8 * 1024 * 1024
-"""Bytes handed to a store at once: a part of a multipart upload. S3 takes 10,000 parts of one object: 80 GB."""
+BLOCK = 5 * 1024 * 1024
+"""Bytes handed to a store at once: a part of a multipart upload. S3 takes 10,000 parts of one object: 52 GB."""
 AHEAD = 2 * 1024 * 1024
 """Bytes that may have come from a source before they are taken to be written."""
 

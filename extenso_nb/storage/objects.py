@@ -52,7 +52,7 @@ class Storage(ABC):
 
         try:
             obstore.put(
-                self._store, checked_key(key), guarded(), use_multipart=True, chunk_size=BLOCK, max_concurrency=4
+                self._store, checked_key(key), guarded(), use_multipart=True, chunk_size=BLOCK, max_concurrency=2
             )
         except BaseException:
             if failure:

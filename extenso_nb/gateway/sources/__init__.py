@@ -10,7 +10,10 @@ from typing import Protocol, runtime_checkable
 from extenso_nb.models import Product
 from extenso_nb.query import Query
 
-__all__ = ["Content", "Hits", "Limits", "Source", "limits_of"]
+__all__ = ["STORAGE", "Content", "Hits", "Limits", "Source", "limits_of"]
+
+STORAGE = "storage"
+"""Stands for a source where the product comes from an earlier delivery to the same account; no source is named so."""
 
 
 @dataclass(frozen=True, slots=True)
