@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import random
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -53,6 +56,51 @@ def test_a_writer_that_fails_leaves_nothing(storage: Storage) -> None:
     with pytest.raises(ValueError, match="went away"):
         storage.put("a/b", broken())
     assert storage.read("a/b") == b"good"
+
+
+def test_a_storage_that_fails_in_the_middle_says_why() -> None:
+    with refusing_parts() as url:
+        storage = BucketStorage(bucket_of(url, "deliveries"))
+        with pytest.raises(BucketRefused, match="AccessDenied"):
+            storage.put("a/b", (b"x" * 8_000_000 for _ in range(12)))
+
+
+@contextlib.contextmanager
+def refusing_parts() -> Iterator[str]:
+    """An S3 server that takes the first part of an upload, and refuses the second."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            begun = self.command == "POST" and "uploads" in self.path
+            status = 403 if "partNumber=2" in self.path else 200
+            body = b"<Error><Code>AccessDenied</Code><Message>enough</Message></Error>" if status == 403 else b""
+            if begun:
+                names = "<Bucket>deliveries</Bucket><Key>a/b</Key><UploadId>1</UploadId>"
+                body = f"<InitiateMultipartUploadResult>{names}</InitiateMultipartUploadResult>".encode()
+            with contextlib.suppress(OSError):
+                self.send_response(status)
+                self.send_header("etag", '"1"')
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - names that the server looks for
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
 
 
 def test_lists_and_deletes_go_by_whole_segments(storage: Storage) -> None:
