@@ -87,7 +87,7 @@ def refusing_parts() -> Iterator[str]:
                 self.end_headers()
                 self.wfile.write(body)
 
-        do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - names that the server looks for
+        do_POST = do_PUT = do_DELETE = answer
 
         def log_message(self, *_: object) -> None:
             pass

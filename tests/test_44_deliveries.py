@@ -11,8 +11,10 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from dbos._dbos import _get_dbos_instance
 from scripted import Gateway, Reading, ScriptedSource, cut_at, down, short_by, slow, whole, wrong_byte, zipped
 
 from extenso_nb.errors import NotDelivered, ProductOffline, SourceUnavailable, UnknownOrder
@@ -298,6 +300,27 @@ def test_a_workflow_that_broke_off_is_begun_anew_and_moves_the_bytes_again(
         gateway = start()
     assert gateway.wait(order.id) == "delivered"
     assert delivered(gateway, order.id) == source.data[name]
+
+
+def test_a_workflow_whose_end_cannot_be_noted_is_taken_up_again(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "RECONCILE_SECONDS", 0.5)
+    source.limits = Limits(transfers=1)
+    names = [source.add(1), source.add(2)]
+    gateway = start()
+    database = _get_dbos_instance()._sys_db
+    note, full = database.update_workflow_outcome, iter([True, True, True])
+
+    def noted(*arguments: Any, **named: Any) -> bool:
+        if next(full, False):
+            raise RuntimeError("database or disk is full")
+        return note(*arguments, **named)
+
+    monkeypatch.setattr(database, "update_workflow_outcome", noted)
+    order, _ = gateway.service.create_order(gateway.account, names)
+    assert gateway.wait(order.id) == "delivered"
+    assert [delivered(gateway, order.id, position) for position in (1, 2)] == [source.data[name] for name in names]
 
 
 def test_an_attempt_that_ended_while_it_was_looked_at_is_not_made_twice(

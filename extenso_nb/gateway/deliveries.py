@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+from dbos._dbos import _get_dbos_instance
 
 from extenso_nb import retry
 from extenso_nb.gateway.catalogue import Catalogue
@@ -89,6 +90,8 @@ class Deliveries:
         self.schedule = schedule
         self._due, self._stopped = threading.Event(), threading.Event()
         self._swept = -SWEEP_SECONDS
+        self._counted = -RECONCILE_SECONDS
+        self._idle: set[str] = set()
         self._removing = threading.Lock()
         self._dispatcher: threading.Thread | None = None
         self._config: DBOSConfig = {
@@ -148,6 +151,7 @@ class Deliveries:
         while not self._stopped.is_set():
             pause = RECONCILE_SECONDS
             try:
+                self._revive()
                 # One process at a time looks through them. That spares work and is not relied on: each of them may
                 # stand still for a while between a look and what it does about it.
                 if self._leads():
@@ -183,6 +187,31 @@ class Deliveries:
                 self.submit(turn)
             elif state not in _LIVING:
                 self._begin_anew(turn, state)
+
+    def _revive(self) -> None:
+        """Take up again what this process is said to be at, and is not.
+
+        A workflow whose end could not be noted, on a full disk say, has no thread any more; it would keep its delivery
+        and its place at the source for ever.
+        """
+        if time.monotonic() < self._counted + RECONCILE_SECONDS:
+            return
+        self._counted = time.monotonic()
+        claimed = DBOS.list_workflows(
+            status="PENDING",
+            executor_id=self.executor_id,
+            app_version=STEPS_VERSION,
+            load_input=False,
+            load_output=False,
+        )
+        dbos = _get_dbos_instance()
+        idle = {flow.workflow_id for flow in claimed} - set(dbos._active_workflows_set.activeList())  # noqa: SLF001
+        # Seen twice: one that was claimed a moment ago has no thread yet.
+        for workflow in idle & self._idle:
+            _log.warning("workflow %s broke off without a word: taken up again", workflow)
+            # As `take_over` does, and for the same reason.
+            dbos._sys_db.reenqueue_for_recovery(workflow, [self.executor_id], _queue(STORAGE))  # noqa: SLF001
+        self._idle = idle
 
     def _sweep(self) -> None:
         """Forget workflows that are long over: a year of deliveries is a slow database otherwise."""
