@@ -22,7 +22,7 @@ from extenso_nb.gateway import deliveries as deliveries_module
 from extenso_nb.gateway import transfers as transfers_module
 from extenso_nb.gateway.sources import Limits
 from extenso_nb.gateway.store import Turn
-from extenso_nb.retry import Retry
+from extenso_nb.retry import DELIVERY, Retry
 
 
 def nameless(data: bytes, offset: int) -> Iterator[bytes]:
@@ -565,6 +565,18 @@ def test_a_source_that_asks_for_patience_gets_it(tmp_path: Path, source: Scripte
         assert any(f"next attempt in {2 if alone else 0} s" in event for event in events(gateway, "1-1"))
     finally:
         gateway.stop()
+
+
+def test_a_source_that_asks_for_too_little_patience_uses_up_no_attempts(
+    start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    gateway = start()
+    for attempt in range(1, 30):
+        plain = DELIVERY.wait(attempt, chance=0) or 0.0
+        gateway.deliveries.schedule = DELIVERY
+        waited = gateway.deliveries.wait(attempt, [{"reason": "busy", "retry_after": 0.0}])
+        assert waited is not None
+        assert waited >= plain
 
 
 def test_a_break_with_a_refusal_after_it_loses_nothing_that_came(

@@ -333,8 +333,9 @@ class Deliveries:
         asked = [failure.get("retry_after") for failure in failures]
         # Only when all of them ask for patience: one that does not may be well in five seconds.
         patience = min((float(one) for one in asked if one is not None), default=None) if None not in asked else None
-        seconds = self.schedule.wait(attempt, retry_after=patience)
-        return None if seconds is None else min(seconds, LONGEST_WAIT)
+        seconds = self.schedule.wait(attempt)
+        # Never less than by the schedule: "Retry-After: 1", or a date by another clock, would use up all attempts at once.
+        return None if seconds is None else min(max(seconds, patience or 0.0), LONGEST_WAIT)
 
     def postpone(self, delivery_id: str, seconds: float, reason: str, attempt: int) -> None:
         """Note that the next attempt comes later."""
