@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from dbos._dbos import _get_dbos_instance
-from scripted import Gateway, Reading, ScriptedSource, cut_at, down, short_by, slow, whole, wrong_byte, zipped
+from scripted import QUICK, Gateway, Reading, ScriptedSource, cut_at, down, short_by, slow, whole, wrong_byte, zipped
 
 from extenso_nb.errors import NotDelivered, ProductOffline, SourceUnavailable, UnknownOrder
 from extenso_nb.gateway import deliveries as deliveries_module
@@ -498,6 +498,54 @@ def test_a_cold_source_is_the_last_hope_when_the_warm_one_gives_wrong_bytes(
     assert delivered(gateway, order.id) == second.data[name]
 
 
+def test_wrong_bytes_after_an_outage_are_not_the_end(tmp_path: Path, source: ScriptedSource) -> None:
+    name = source.add(1, *[down] * 4, wrong_byte, wrong_byte)
+    gateway = Gateway(tmp_path, source, schedule=QUICK.patch(attempts=30))
+    try:
+        order, _ = gateway.service.create_order(gateway.account, [name])
+        assert gateway.wait(order.id) == "delivered"
+        assert len(source.opened) == 7
+    finally:
+        gateway.stop()
+
+
+def test_wrong_bytes_are_not_fetched_at_each_look_at_a_cold_source(
+    tmp_path: Path, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "COLD_POLL_SECONDS", 0.1)
+    name = source.add(1, *[wrong_byte] * 99)
+    second = ScriptedSource("second")
+    second.add(1)
+    second.cold.add(name)
+    gateway = Gateway(tmp_path, source, second, schedule=QUICK.patch(attempts=30))
+    try:
+        order, _ = gateway.service.create_order(gateway.account, [name])
+        until(lambda: second.warmed == [name])
+        time.sleep(1)
+        assert len(source.opened) == 3
+        second.cold.clear()
+        assert gateway.wait(order.id) == "delivered"
+    finally:
+        gateway.stop()
+
+
+def test_a_source_that_is_down_for_a_moment_goes_on_warming_up(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "COLD_POLL_SECONDS", 0.2)
+    name = source.add(1)
+    source.cold.add(name)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    until(lambda: source.warmed == [name])
+    source.broken = True
+    until(lambda: sum("does not answer" in event for event in events(gateway, "1-1")) > 4)
+    source.broken = False
+    source.cold.clear()
+    assert gateway.wait(order.id) == "delivered"
+    assert source.warmed == [name], "it is not asked again, nor put at the end of the line"
+
+
 def test_warm_ups_keep_to_the_limit_of_their_source(
     start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -574,7 +622,7 @@ def test_a_source_that_asks_for_too_little_patience_uses_up_no_attempts(
     for attempt in range(1, 30):
         plain = DELIVERY.wait(attempt, chance=0) or 0.0
         gateway.deliveries.schedule = DELIVERY
-        waited = gateway.deliveries.wait(attempt, [{"reason": "busy", "retry_after": 0.0}])
+        waited = gateway.deliveries.wait("1-1", attempt, [{"reason": "busy", "retry_after": 0.0}])
         assert waited is not None
         assert waited >= plain
 

@@ -32,7 +32,7 @@ COLD_POLLS = 4 * 24 * 3
 ASK_AGAIN = 4 * 24
 """After so many looks the source is asked once more: a warm-up that was forgotten or swept away would never come."""
 WRONG_BYTES = 3
-"""After so many attempts in which every source gave bytes that are not the product, more of them do not help."""
+"""After so many attempts in a row in which every source gave bytes that are not the product, more do not help."""
 LONGEST_WAIT = 24 * 3600.0
 """Whatever a source asks for."""
 POLL_SECONDS = 0.2
@@ -290,14 +290,21 @@ class Deliveries:
         if delivery.ended:
             return {"ended": True}
         held, failed = self.catalogue.holders(delivery.product_id)
-        if polls and self.schedule.wait(attempt, chance=0.5) is None:
-            # The attempts at all others are used up; what is left is the one that was asked to warm it up.
-            held = {name: product for name, product in held.items() if name == delivery.source}
+        # The source that was asked to warm it up, or is about to be.
+        asked = str(delivery.source) if polls else None
+        if asked and self._used_up(delivery_id, attempt):
+            # The attempts at all others are used up; what is left is that one.
+            held = {name: product for name, product in held.items() if name == asked}
         online = [name for name, product in held.items() if product.online]
         cold = [name for name, product in held.items() if not product.online]
         failures = [self.transfers.failure(delivery_id, error, name) for name, error in failed.items()]
         if not held and not failures:
             failures.append({"reason": f"No source holds {delivery.product_id} any more.", "wrong": True})
+        elif asked and asked not in held and asked not in failed:
+            failures.append({"reason": f"{asked} does not hold {delivery.product_id} any more."})
+        if asked:
+            # One that does not answer now goes on warming it up: to begin anew would be to stand at the end of the line.
+            cold = [asked] if asked in cold or asked in failed else []
         if self.store.delivered_before(delivery_id) is not None:
             online.insert(0, STORAGE)
         return {"sources": online, "cold": cold, "failures": failures}
@@ -313,7 +320,7 @@ class Deliveries:
     def warm_up(self, delivery_id: str, cold: list[str], attempt: int, polls: int) -> dict[str, Any] | None:
         """Ask for a cold product where it is time to, and note when to look again; or why it cannot be asked for."""
         _, delivery = self.store.work(delivery_id)
-        source = str(delivery.source if delivery.source in cold else cold[0])
+        source = cold[0]
         event = None
         if _asks(polls):
             try:
@@ -326,9 +333,11 @@ class Deliveries:
         self.store.advance(delivery_id, "warming", event=event, source=source, next_attempt_at=later, **turn)
         return None
 
-    def wait(self, attempt: int, failures: list[dict[str, Any]]) -> float | None:
+    def wait(self, delivery_id: str, attempt: int, failures: list[dict[str, Any]]) -> float | None:
         """Seconds until the next attempt, or None when there is none."""
-        if attempt >= WRONG_BYTES and failures and all(failure.get("wrong") for failure in failures):
+        if not all(failure.get("wrong") for failure in failures):
+            self.store.note_fair(delivery_id, attempt)
+        elif failures and self._used_up(delivery_id, attempt):
             return None
         asked = [failure.get("retry_after") for failure in failures]
         # Only when all of them ask for patience: one that does not may be well in five seconds.
@@ -336,6 +345,11 @@ class Deliveries:
         seconds = self.schedule.wait(attempt)
         # Never less than by the schedule: "Retry-After: 1", or a date by another clock, would use up all attempts at once.
         return None if seconds is None else min(max(seconds, patience or 0.0), LONGEST_WAIT)
+
+    def _used_up(self, delivery_id: str, attempt: int) -> bool:
+        """Whether a delivery has had all its attempts, or enough of those in a row that gave nothing but wrong bytes."""
+        wrong = attempt - self.store.last_fair(delivery_id)
+        return wrong >= WRONG_BYTES or self.schedule.wait(attempt, chance=0.5) is None
 
     def postpone(self, delivery_id: str, seconds: float, reason: str, attempt: int) -> None:
         """Note that the next attempt comes later."""
@@ -464,9 +478,9 @@ def _fail(delivery_id: str, reason: str) -> None:
 
 
 @DBOS.step(name="wait")
-def _wait(attempt: int, failures: list[dict[str, Any]]) -> float | None:
+def _wait(delivery_id: str, attempt: int, failures: list[dict[str, Any]]) -> float | None:
     # A step, for its chance must be drawn once: a workflow that is taken up again has to go the same way.
-    return _deliveries().wait(attempt, failures)
+    return _deliveries().wait(delivery_id, attempt, failures)
 
 
 @DBOS.workflow(name="transfer", max_recovery_attempts=_NO_END)
@@ -491,14 +505,14 @@ def _deliver(delivery_id: str, attempt: int, polls: int) -> None:
         elif source != STORAGE:  # deleted meanwhile: then it is as if it had never been there
             tried.append(failure)
     failures = [*place["failures"], *tried]
-    seconds = _wait(attempt, failures)
+    seconds = _wait(delivery_id, attempt, failures)
     # Those that have it online come first, but when they cannot give it, one that must warm it up is the last hope.
     if cold and polls < COLD_POLLS and (not tried or seconds is None):
         refused = _warmed(delivery_id, cold, attempt, polls)
         if refused is None:
             return
         failures.append(refused)
-        seconds = _wait(attempt, failures)
+        seconds = _wait(delivery_id, attempt, failures)
     reason = failures[-1]["reason"] if failures else "it stayed cold for three days"
     if seconds is None or not failures:
         _fail(delivery_id, reason)

@@ -46,7 +46,7 @@ __all__ = [
 DEFAULT_QUOTA = 10_000_000_000
 """Bytes of free storage of an account."""
 
-_OURS = {"again", "attempt", "holder", "metadata", "polls", "position"}
+_OURS = {"again", "attempt", "fair", "holder", "metadata", "polls", "position"}
 """Columns of a delivery that the API does not show with it."""
 _OPEN = deliveries.c.status.not_in(sorted(DELIVERY_ENDED))
 
@@ -356,6 +356,16 @@ class Store(Database):
             if status in DELIVERY_ENDED:
                 _forget_keys(connection, int(delivery_id.partition("-")[0]))
             return True
+
+    def note_fair(self, delivery_id: str, attempt: int) -> None:
+        """Note that an attempt failed for another reason than wrong bytes."""
+        with self._write() as connection:
+            connection.execute(deliveries.update().where((deliveries.c.id == delivery_id) & _OPEN).values(fair=attempt))
+
+    def last_fair(self, delivery_id: str) -> int:
+        """The last attempt that failed for another reason than wrong bytes; 0 for none."""
+        with self._read() as connection:
+            return int(connection.scalar(sa.select(deliveries.c.fair).where(deliveries.c.id == delivery_id)) or 0)
 
     def begin_transfer(self, delivery_id: str, source: str) -> str | None:
         """Give a delivery to a transfer that begins; its token, or None when the delivery has ended.
