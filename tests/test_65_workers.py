@@ -297,6 +297,30 @@ def test_after_a_break_nobody_is_taken_for_dead_before_his_time(postgres: str, c
         store.close()
 
 
+def test_a_heart_goes_on_beating_when_the_database_goes_away_at_the_wrong_moment(postgres: str) -> None:
+    store = Store(database_url(postgres))
+    work_of_mine: Any = SimpleNamespace(executor_id="mine", steps="1", take_over=lambda living: {})
+    times = iter([True, True])
+
+    def enter_again(member: Member) -> None:
+        if next(times, False):
+            raise errors.DatabaseUnavailable("The gateway's database does not answer.")
+        member.enter()
+
+    member = Member(store, work_of_mine, kind="serve", sources="s", buried=enter_again, silent=1.0)
+    member.enter()
+    member.start()
+    try:
+        store.leave("mine")
+        end = time.monotonic() + 10
+        while [process.id for process in store.processes()] != ["mine"]:
+            assert time.monotonic() < end, "it lives, and does not say so any more"
+            time.sleep(0.05)
+    finally:
+        member.stop()
+        store.close()
+
+
 # --- who may not join ------------------------------------------------------------------------------------------------
 @pytest.fixture
 def settings(tmp_path: Path, archive: Path, postgres: str) -> Settings:
