@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from dbos._dbos import _get_dbos_instance
+from obstore.exceptions import GenericError
 from scripted import QUICK, Gateway, Reading, ScriptedSource, cut_at, down, short_by, slow, whole, wrong_byte, zipped
 
 from extenso_nb.errors import NotDelivered, ProductOffline, SourceUnavailable, UnknownOrder
@@ -23,6 +24,7 @@ from extenso_nb.gateway import transfers as transfers_module
 from extenso_nb.gateway.sources import Limits
 from extenso_nb.gateway.store import Turn
 from extenso_nb.retry import DELIVERY, Retry
+from extenso_nb.storage import FolderStorage
 
 
 def nameless(data: bytes, offset: int) -> Iterator[bytes]:
@@ -218,6 +220,40 @@ def test_objects_of_an_order_deleted_just_before_the_end_go_at_the_next_start(
     assert gateway.files()
     gateway = start()
     assert gateway.files() == []
+
+
+def test_objects_that_cannot_be_removed_hold_up_nothing(
+    tmp_path: Path, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [source.add(1), source.add(2)]
+    gateway = Gateway(tmp_path, source)
+    for name in names:
+        order, _ = gateway.service.create_order(gateway.account, [name])
+        gateway.wait(order.id)
+    for number in (1, 2):
+        gateway.store.delete_order(gateway.account, number)
+    gateway.stop()
+    delete_below = FolderStorage.delete_below
+
+    def refusing(storage: FolderStorage, prefix: str) -> int:
+        if prefix.endswith("/orders/1"):
+            raise GenericError("Permission denied")
+        return delete_below(storage, prefix)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(FolderStorage, "delete_below", refusing)
+        gateway = Gateway(tmp_path, source)
+        assert len(gateway.files()) == 2, "those of the first"
+        order, _ = gateway.service.create_order(gateway.account, names[:1])
+        assert gateway.wait(order.id) == "delivered"
+        gateway.stop()
+    gateway = Gateway(tmp_path, source)
+    assert len(gateway.files()) == 2, "those of the third"
+    monkeypatch.setattr(FolderStorage, "delete_below", raising(GenericError("Permission denied")))
+    gateway.service.delete(gateway.account, order.id)
+    with pytest.raises(UnknownOrder):
+        gateway.store.order(gateway.account, order.id)
+    gateway.stop()
 
 
 def test_a_product_that_vanished_fails_with_that_reason(start: Callable[..., Gateway], source: ScriptedSource) -> None:

@@ -275,7 +275,12 @@ class Deliveries:
 
     def _remove_deleted(self) -> None:
         for account, order_id in self.store.to_remove():
-            self.remove(account, order_id)
+            if self._stopped.is_set():
+                return
+            try:
+                self.remove(account, order_id)
+            except Exception:  # noqa: BLE001 - one that cannot be removed must keep neither the others nor the gateway
+                _log.warning("the objects of order %s could not be removed; again later", order_id, exc_info=True)
 
     def remove(self, account: str, order_id: int) -> None:
         """Remove the objects of a deleted order."""
