@@ -498,3 +498,8 @@ def test_what_comes_out_larger_must_fit_as_well(store: Store, owner: str) -> Non
     assert store.deliver("1-1", holder, size=70, source="a", key="k")
     assert store.room("1-2") == 30
     assert store.account(owner).storage.free == 0
+    other = store.begin_transfer("1-2", "a")
+    assert not store.deliver("1-2", holder, size=31, source="a", key="k"), "one that was overtaken is refused as such"
+    store.cancel_order(owner, 1)
+    assert other is not None
+    assert not store.deliver("1-2", other, size=31, source="a", key="k")

@@ -397,6 +397,12 @@ class Store(Database):
                 _note(connection, delivery_id, "all bytes arrived", None, transferred)
             return bool(changed.rowcount == 1)
 
+    def holds(self, delivery_id: str, holder: str) -> bool:
+        """Whether a delivery is open, and this transfer the one that may write."""
+        this = (deliveries.c.id == delivery_id) & (deliveries.c.holder == holder) & _OPEN
+        with self._read() as connection:
+            return connection.scalar(sa.select(deliveries.c.id).where(this)) is not None
+
     def room(self, delivery_id: str) -> int | None:
         """Bytes that a delivery may come to: what it reserved and what is free; None for a bucket of the user's."""
         with self._read() as connection:
@@ -411,12 +417,14 @@ class Store(Database):
             _hold_order(connection, int(delivery_id.partition("-")[0]))
             account = sa.select(orders.c.account).join(deliveries).where(deliveries.c.id == delivery_id)
             connection.execute(sa.select(accounts.c.id).where(accounts.c.id.in_(account)).with_for_update())
+            this = (deliveries.c.id == delivery_id) & (deliveries.c.holder == holder) & _OPEN
+            if connection.scalar(sa.select(deliveries.c.id).where(this)) is None:
+                return False
             room = _room(connection, delivery_id)
             if room is not None and size > room:
                 raise QuotaExceeded(
                     f"The product came to {size:,} bytes, and there is room for {room:,}.", needed=size, free=room
                 )
-            this = (deliveries.c.id == delivery_id) & (deliveries.c.holder == holder) & _OPEN
             moment = {"updated_at": _now(), "next_attempt_at": None, "error": None}
             row = {"status": "delivered", "size": size, "transferred": size, "source": source, **moment, **values}
             if connection.execute(deliveries.update().where(this).values(**row)).rowcount != 1:
