@@ -18,7 +18,7 @@ from dbos._dbos import _get_dbos_instance
 from obstore.exceptions import GenericError
 from scripted import QUICK, Gateway, Reading, ScriptedSource, cut_at, down, short_by, slow, whole, wrong_byte, zipped
 
-from extenso_nb.errors import NotDelivered, ProductOffline, SourceUnavailable, UnknownOrder
+from extenso_nb.errors import ChecksumMismatch, NotDelivered, ProductOffline, SourceUnavailable, UnknownOrder
 from extenso_nb.gateway import deliveries as deliveries_module
 from extenso_nb.gateway import transfers as transfers_module
 from extenso_nb.gateway.sources import Limits
@@ -801,8 +801,74 @@ def test_what_an_earlier_source_called_otherwise_does_not_stay(
     until(lambda: gateway.store.work("1-1")[1].transferred > 0)
     beside = f"{gateway.account}/orders/{order.id}/{name}/{name}.zip"
     gateway.storage.put_bytes(beside, b"as a killed process stored it, from a source with other names")
+    staged = gateway.storage.folder / f"{beside}#17"
+    staged.write_bytes(b"half, as a killed process leaves it")
     assert gateway.wait(order.id) == "delivered"
-    assert sorted(path.rpartition("/")[2] for path in gateway.files()) == [f"{name}.SAFE.zip", "metadata.json"]
+    until(lambda: sorted(path.rpartition("/")[2] for path in gateway.files()) == [f"{name}.SAFE.zip", "metadata.json"])
+
+
+def test_an_overtaken_transfer_that_settles_deletes_nothing(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = source.add(1)
+    second = ScriptedSource("second")
+    second.add(1, data=zipped(b"another zip of the same product" * 9_000))
+    opened = second.open
+    monkeypatch.setattr(second, "open", lambda one: dataclasses.replace(opened(one), name=f"{name}.zip"))
+    gateway = start(second)
+    transfers, put_bytes = gateway.deliveries.transfers, gateway.storage.put_bytes
+    overtaking = iter([True])
+
+    def tardy(key: str, content: bytes) -> None:
+        if next(overtaking, False):  # while this process stands still
+            stored = transfers.bring("1-1", "second")
+            assert transfers.settle("1-1", stored) is None
+        put_bytes(key, content)
+
+    monkeypatch.setattr(gateway.storage, "put_bytes", tardy)
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "delivered"
+    time.sleep(1.0)
+    assert delivered(gateway, order.id) == second.data[name]
+    assert events(gateway, "1-1")[-1] == "second: verified and delivered"
+
+
+def test_what_was_stored_goes_when_the_order_is_cancelled_before_the_next_attempt(
+    tmp_path: Path, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = source.add(1)
+    gateway = Gateway(tmp_path, source, schedule=Retry(attempts=9, first=1, longest=1))
+    try:
+        monkeypatch.setattr(gateway.storage, "put_bytes", raising(OSError(28, "No space left on device")))
+        order, _ = gateway.service.create_order(gateway.account, [name])
+        until(lambda: bool(gateway.store.work("1-1")[1].error))
+        assert gateway.files()
+        gateway.service.cancel(gateway.account, order.id)
+        until(lambda: not gateway.files())
+    finally:
+        gateway.stop()
+
+
+def test_what_fails_for_an_overtaken_transfer_is_not_told_of_the_delivery(
+    start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    gone_on = threading.Event()
+
+    def paused(data: bytes, offset: int) -> Iterator[bytes]:
+        assert gone_on.wait(30)
+        raise ChecksumMismatch("The object changed.")
+        yield b""
+
+    name = source.add(1, paused)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    until(lambda: source.opened == [name])
+    stored = gateway.deliveries.transfers.bring("1-1", "scripted")
+    gone_on.set()
+    time.sleep(1.0)
+    assert gateway.deliveries.transfers.settle("1-1", stored) is None
+    assert gateway.wait(order.id) == "delivered"
+    assert not any("changed" in event for event in events(gateway, "1-1"))
 
 
 @pytest.mark.parametrize("named", ["../../../escaped.zip", "metadata.json", "/etc/x.zip", "a/b.zip"])

@@ -293,6 +293,8 @@ class Deliveries:
         """Which sources have the product online, and which have it cold; or why that cannot be said."""
         _, delivery = self.store.work(delivery_id)
         if delivery.ended:
+            # An earlier attempt may have stored it before it failed.
+            self.transfers.clear(delivery_id)
             return {"ended": True}
         held, failed = self.catalogue.holders(delivery.product_id)
         # The source that was asked to warm it up, or is about to be.
