@@ -350,6 +350,14 @@ def test_tables_from_before_there_were_versions(tmp_path: Path) -> None:
     store.close()
 
 
+def test_what_is_answered_outlasts_a_power_cut(tmp_path: Path) -> None:
+    store = Store(sqlite_url(tmp_path / "gateway.db"))
+    with store.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2, "FULL: each commit is on the disk"
+    store.close()
+
+
 # --- what only a server can do ---------------------------------------------------------------------------------------
 def test_many_make_the_tables_at_once(postgres: str) -> None:
     with ThreadPoolExecutor(6) as pool:
