@@ -19,6 +19,7 @@ from seaweed import SECRET, bucket_of, free_port
 from extenso_nb.errors import BucketRefused, DataDirectoryReadOnly, InvalidRequest
 from extenso_nb.models import BucketProperties
 from extenso_nb.storage import BucketStorage, FolderStorage, Storage, checked_key, locate_bucket, refuse_private
+from extenso_nb.storage.uploads import abort_uploads
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -63,6 +64,46 @@ def test_a_storage_that_fails_in_the_middle_says_why() -> None:
         storage = BucketStorage(bucket_of(url, "deliveries"))
         with pytest.raises(BucketRefused, match="AccessDenied"):
             storage.put("a/b", (b"x" * 8_000_000 for _ in range(12)))
+
+
+@pytest.mark.parametrize("prefix", ["", "some where"])
+def test_uploads_that_were_never_ended_are_swept_away(s3: str, prefix: str) -> None:
+    bucket = bucket_of(s3, "deliveries", prefix=prefix)
+    storage, halfway, gone_on = BucketStorage(bucket), threading.Event(), threading.Event()
+    failed: list[BaseException] = []
+
+    def paused() -> Iterator[bytes]:
+        yield b"x" * 30_000_000
+        halfway.set()
+        assert gone_on.wait(60)
+        yield b"x"
+
+    def write() -> None:
+        try:
+            storage.put("o/1/P/P a+b.zip", paused())
+        except (BucketRefused, FileNotFoundError) as error:
+            failed.append(error)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert halfway.wait(60)
+        end = time.monotonic() + 30
+        assert abort_uploads(bucket, "o/1/Q") == abort_uploads(bucket, "o/1/P/P") == 0, "whole segments"
+        while abort_uploads(bucket, "o/1/P") == 0:
+            assert time.monotonic() < end
+        assert abort_uploads(bucket, "o/1/P/P a+b.zip") == 0
+    finally:
+        gone_on.set()
+        writer.join(60)
+    assert failed, "an overtaken writer stores nothing"
+    assert storage.list("o/1") == []
+    storage.put("o/1/P/P a+b.zip", [b"x" * 9_000_000])
+    storage.sweep("o/1/P")
+    assert storage.list("o/1") == [("o/1/P/P a+b.zip", 9_000_000)]
+    storage.delete_below("o/1")
+    assert abort_uploads(bucket_of(s3, "deliveries", access="nobody"), "o/1") == 0
+    assert abort_uploads(bucket_of(f"http://127.0.0.1:{free_port()}", "deliveries"), "o/1") == 0
 
 
 @contextlib.contextmanager
