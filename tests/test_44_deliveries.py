@@ -317,6 +317,25 @@ def test_a_disk_that_is_full_at_the_last_moment_ends_failed_and_leaves_nothing(
     assert gateway.files() == []
 
 
+@pytest.mark.parametrize("kind", ["system", "client"])
+def test_what_a_storage_says_is_told_without_the_paths_of_the_machine(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    name = source.add(1)
+    gateway = start()
+    path = gateway.storage.folder / "a" / "metadata.json"
+    error: Exception = OSError(28, "No space left on device", str(path))
+    if kind == "client":
+        error = GenericError(f"No space left on device: {path}\n\nDebug source:\nGeneric {{\n}}")
+    monkeypatch.setattr(gateway.storage, "put_bytes", raising(error))
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "failed"
+    told = " ".join([gateway.store.work("1-1")[1].error or "", *events(gateway, "1-1")])
+    assert "No space left" in told
+    assert str(gateway.storage.folder) not in told
+    assert "Debug" not in told
+
+
 @pytest.mark.parametrize("restart", [True, False])
 def test_a_workflow_that_broke_off_is_begun_anew_and_moves_the_bytes_again(
     start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch, restart: bool

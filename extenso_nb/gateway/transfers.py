@@ -28,7 +28,7 @@ from extenso_nb.gateway.destinations import Destinations, Place
 from extenso_nb.gateway.sources import Content
 from extenso_nb.gateway.store import Store
 from extenso_nb.models import Delivery, DeliveryMetadata, Product
-from extenso_nb.storage import BLOCK, Storage
+from extenso_nb.storage import BLOCK, FolderStorage, Storage
 
 __all__ = ["STORAGE", "Transfers"]
 
@@ -86,6 +86,8 @@ class Transfers:
         if not isinstance(error, ExtensoError):
             _log.error("delivery %s from %s failed", delivery_id, source, exc_info=error)
         reason = _reason(error)
+        if isinstance(self.destinations.storage, FolderStorage):
+            reason = reason.replace(f"{self.destinations.storage.folder}/", "")
         self.store.note(delivery_id, reason, source=source)
         details = error.details if isinstance(error, ExtensoError) else {}
         return {
@@ -360,7 +362,9 @@ def _ranges(storage: Storage, key: str, size: int, start: int) -> Iterator[bytes
 
 def _reason(error: Exception) -> str:
     """What went wrong, as text that can be stored: the names of files may hold bytes that are none."""
-    text = error.message if isinstance(error, ExtensoError) else f"{type(error).__name__}: {error}"
+    # The system's errors end with a path of this machine, those of obstore with pages of it: the log has both.
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
+    text = error.message if isinstance(error, ExtensoError) else f"{type(error).__name__}: {said}"
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
