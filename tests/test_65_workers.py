@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,6 +29,7 @@ from extenso_nb.client import Client
 from extenso_nb.gateway import deliveries as deliveries_module
 from extenso_nb.gateway.access import Access
 from extenso_nb.gateway.serve import BURIED, Settings, _begun, _owner, open_sources, serve, work
+from extenso_nb.gateway.sources import Limits
 from extenso_nb.gateway.store import Store, database_url
 from extenso_nb.gateway.workers import Member
 from extenso_nb.models import Order
@@ -437,3 +439,31 @@ def test_what_an_older_version_began_is_begun_anew(tmp_path: Path, monkeypatch: 
     assert gateway.wait(order.id) == "delivered"
     assert gateway.store.due_deliveries() == []
     gateway.stop()
+
+
+def test_what_an_older_version_was_at_keeps_no_place_at_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone_on = threading.Event()
+
+    def stalled(data: bytes, offset: int) -> Iterator[bytes]:
+        gone_on.wait(60)
+        yield data[offset:]
+
+    source = ScriptedSource()
+    source.limits = Limits(transfers=1)
+    names = [source.add(1, stalled), source.add(2)]
+    gateway = Gateway(tmp_path, source)
+    first, _ = gateway.service.create_order(gateway.account, names[:1])
+    while not source.opened:
+        time.sleep(0.05)
+    gateway.service.cancel(gateway.account, first.id)
+    gateway.stop()  # before the source says anything, by which the transfer would find out
+    monkeypatch.setattr(deliveries_module, "STEPS_VERSION", "next")
+    gateway = Gateway(tmp_path, source)
+    try:
+        second, _ = gateway.service.create_order(gateway.account, names[1:])
+        assert gateway.wait(second.id, 20) == "delivered"
+    finally:
+        gone_on.set()
+        gateway.stop()

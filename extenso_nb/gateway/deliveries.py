@@ -173,7 +173,9 @@ class Deliveries:
         # An order is accepted in one transaction and its workflows are begun after it; whatever comes in between
         # leaves deliveries without one. Beginning a workflow twice is beginning it once: the delivery names it.
         waiting = self.store.due_deliveries()
-        states = _states(waiting, {STEPS_VERSION} | {process.steps for process in self.store.processes()})
+        versions = {STEPS_VERSION} | {process.steps for process in self.store.processes()}
+        _let_go(versions)
+        states = _states(waiting, versions)
         renewed = time.monotonic()
         for turn in waiting:
             if time.monotonic() - renewed > LEASE_SECONDS / 3:
@@ -410,6 +412,16 @@ def _states(turns: list[Turn], versions: set[str]) -> dict[Turn, str]:
             stranded = flow.status in _LIVING and flow.app_version not in versions
             states[names[flow.workflow_id]] = _STRANDED if stranded else flow.status
     return states
+
+
+def _let_go(versions: set[str]) -> None:
+    """Cancel what other versions were at, with which nobody goes on: it would keep its place at the source for ever.
+
+    Also where the delivery has ended meanwhile; one that is open is begun anew.
+    """
+    for flow in DBOS.list_workflows(status="PENDING", load_input=False, load_output=False):
+        if flow.app_version not in versions:
+            DBOS.cancel_workflow(flow.workflow_id)
 
 
 def _queue(source: str) -> str:
