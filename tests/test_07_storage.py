@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import random
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +19,7 @@ from seaweed import SECRET, bucket_of, free_port
 from extenso_nb.errors import BucketRefused, DataDirectoryReadOnly, InvalidRequest
 from extenso_nb.models import BucketProperties
 from extenso_nb.storage import BucketStorage, FolderStorage, Storage, checked_key, locate_bucket, refuse_private
+from extenso_nb.storage.uploads import abort_uploads
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -53,6 +57,91 @@ def test_a_writer_that_fails_leaves_nothing(storage: Storage) -> None:
     with pytest.raises(ValueError, match="went away"):
         storage.put("a/b", broken())
     assert storage.read("a/b") == b"good"
+
+
+def test_a_storage_that_fails_in_the_middle_says_why() -> None:
+    with refusing_parts() as url:
+        storage = BucketStorage(bucket_of(url, "deliveries"))
+        with pytest.raises(BucketRefused, match="AccessDenied"):
+            storage.put("a/b", (b"x" * 8_000_000 for _ in range(12)))
+
+
+@pytest.mark.parametrize("prefix", ["", "some where"])
+def test_uploads_that_were_never_ended_are_swept_away(s3: str, prefix: str) -> None:
+    bucket = bucket_of(s3, "deliveries", prefix=prefix)
+    storage, halfway, gone_on = BucketStorage(bucket), threading.Event(), threading.Event()
+    failed: list[BaseException] = []
+
+    def paused() -> Iterator[bytes]:
+        yield b"x" * 30_000_000
+        halfway.set()
+        assert gone_on.wait(60)
+        yield b"x"
+
+    def write() -> None:
+        try:
+            storage.put("o/1/P/P a+b.zip", paused())
+        except (BucketRefused, FileNotFoundError) as error:
+            failed.append(error)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert halfway.wait(60)
+        end = time.monotonic() + 30
+        assert abort_uploads(bucket, "o/1/Q") == abort_uploads(bucket, "o/1/P/P") == 0, "whole segments"
+        while abort_uploads(bucket, "o/1/P") == 0:
+            assert time.monotonic() < end
+        assert abort_uploads(bucket, "o/1/P/P a+b.zip") == 0
+    finally:
+        gone_on.set()
+        writer.join(60)
+    assert failed, "an overtaken writer stores nothing"
+    assert storage.list("o/1") == []
+    storage.put("o/1/P/P a+b.zip", [b"x" * 9_000_000])
+    storage.sweep("o/1/P")
+    assert storage.list("o/1") == [("o/1/P/P a+b.zip", 9_000_000)]
+    storage.delete_below("o/1")
+    assert abort_uploads(bucket_of(s3, "deliveries", access="nobody"), "o/1") == 0
+    assert abort_uploads(bucket_of(f"http://127.0.0.1:{free_port()}", "deliveries"), "o/1") == 0
+
+
+@contextlib.contextmanager
+def refusing_parts() -> Iterator[str]:
+    """An S3 server that takes the first part of an upload, and refuses the second."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            begun = self.command == "POST" and "uploads" in self.path
+            status = 403 if "partNumber=2" in self.path else 200
+            body = b"<Error><Code>AccessDenied</Code><Message>enough</Message></Error>" if status == 403 else b""
+            if begun:
+                names = "<Bucket>deliveries</Bucket><Key>a/b</Key><UploadId>1</UploadId>"
+                body = f"<InitiateMultipartUploadResult>{names}</InitiateMultipartUploadResult>".encode()
+            with contextlib.suppress(OSError):
+                self.send_response(status)
+                self.send_header("etag", '"1"')
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        do_POST = do_PUT = do_DELETE = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
 
 
 def test_lists_and_deletes_go_by_whole_segments(storage: Storage) -> None:

@@ -350,6 +350,14 @@ def test_tables_from_before_there_were_versions(tmp_path: Path) -> None:
     store.close()
 
 
+def test_what_is_answered_outlasts_a_power_cut(tmp_path: Path) -> None:
+    store = Store(sqlite_url(tmp_path / "gateway.db"))
+    with store.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2, "FULL: each commit is on the disk"
+    store.close()
+
+
 # --- what only a server can do ---------------------------------------------------------------------------------------
 def test_many_make_the_tables_at_once(postgres: str) -> None:
     with ThreadPoolExecutor(6) as pool:
@@ -498,3 +506,8 @@ def test_what_comes_out_larger_must_fit_as_well(store: Store, owner: str) -> Non
     assert store.deliver("1-1", holder, size=70, source="a", key="k")
     assert store.room("1-2") == 30
     assert store.account(owner).storage.free == 0
+    other = store.begin_transfer("1-2", "a")
+    assert not store.deliver("1-2", holder, size=31, source="a", key="k"), "one that was overtaken is refused as such"
+    store.cancel_order(owner, 1)
+    assert other is not None
+    assert not store.deliver("1-2", other, size=31, source="a", key="k")

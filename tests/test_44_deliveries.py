@@ -11,16 +11,20 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from scripted import Gateway, Reading, ScriptedSource, cut_at, down, short_by, slow, whole, wrong_byte, zipped
+from dbos._dbos import _get_dbos_instance
+from obstore.exceptions import GenericError
+from scripted import QUICK, Gateway, Reading, ScriptedSource, cut_at, down, short_by, slow, whole, wrong_byte, zipped
 
-from extenso_nb.errors import NotDelivered, ProductOffline, SourceUnavailable, UnknownOrder
+from extenso_nb.errors import ChecksumMismatch, NotDelivered, ProductOffline, SourceUnavailable, UnknownOrder
 from extenso_nb.gateway import deliveries as deliveries_module
 from extenso_nb.gateway import transfers as transfers_module
 from extenso_nb.gateway.sources import Limits
 from extenso_nb.gateway.store import Turn
-from extenso_nb.retry import Retry
+from extenso_nb.retry import DELIVERY, Retry
+from extenso_nb.storage import FolderStorage
 
 
 def nameless(data: bytes, offset: int) -> Iterator[bytes]:
@@ -218,6 +222,40 @@ def test_objects_of_an_order_deleted_just_before_the_end_go_at_the_next_start(
     assert gateway.files() == []
 
 
+def test_objects_that_cannot_be_removed_hold_up_nothing(
+    tmp_path: Path, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [source.add(1), source.add(2)]
+    gateway = Gateway(tmp_path, source)
+    for name in names:
+        order, _ = gateway.service.create_order(gateway.account, [name])
+        gateway.wait(order.id)
+    for number in (1, 2):
+        gateway.store.delete_order(gateway.account, number)
+    gateway.stop()
+    delete_below = FolderStorage.delete_below
+
+    def refusing(storage: FolderStorage, prefix: str) -> int:
+        if prefix.endswith("/orders/1"):
+            raise GenericError("Permission denied")
+        return delete_below(storage, prefix)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(FolderStorage, "delete_below", refusing)
+        gateway = Gateway(tmp_path, source)
+        assert len(gateway.files()) == 2, "those of the first"
+        order, _ = gateway.service.create_order(gateway.account, names[:1])
+        assert gateway.wait(order.id) == "delivered"
+        gateway.stop()
+    gateway = Gateway(tmp_path, source)
+    assert len(gateway.files()) == 2, "those of the third"
+    monkeypatch.setattr(FolderStorage, "delete_below", raising(GenericError("Permission denied")))
+    gateway.service.delete(gateway.account, order.id)
+    with pytest.raises(UnknownOrder):
+        gateway.store.order(gateway.account, order.id)
+    gateway.stop()
+
+
 def test_a_product_that_vanished_fails_with_that_reason(start: Callable[..., Gateway], source: ScriptedSource) -> None:
     name = source.add(1, down, down, down)
     gateway = start()
@@ -279,6 +317,25 @@ def test_a_disk_that_is_full_at_the_last_moment_ends_failed_and_leaves_nothing(
     assert gateway.files() == []
 
 
+@pytest.mark.parametrize("kind", ["system", "client"])
+def test_what_a_storage_says_is_told_without_the_paths_of_the_machine(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    name = source.add(1)
+    gateway = start()
+    path = gateway.storage.folder / "a" / "metadata.json"
+    error: Exception = OSError(28, "No space left on device", str(path))
+    if kind == "client":
+        error = GenericError(f"No space left on device: {path}\n\nDebug source:\nGeneric {{\n}}")
+    monkeypatch.setattr(gateway.storage, "put_bytes", raising(error))
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "failed"
+    told = " ".join([gateway.store.work("1-1")[1].error or "", *events(gateway, "1-1")])
+    assert "No space left" in told
+    assert str(gateway.storage.folder) not in told
+    assert "Debug" not in told
+
+
 @pytest.mark.parametrize("restart", [True, False])
 def test_a_workflow_that_broke_off_is_begun_anew_and_moves_the_bytes_again(
     start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch, restart: bool
@@ -298,6 +355,27 @@ def test_a_workflow_that_broke_off_is_begun_anew_and_moves_the_bytes_again(
         gateway = start()
     assert gateway.wait(order.id) == "delivered"
     assert delivered(gateway, order.id) == source.data[name]
+
+
+def test_a_workflow_whose_end_cannot_be_noted_is_taken_up_again(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "RECONCILE_SECONDS", 0.5)
+    source.limits = Limits(transfers=1)
+    names = [source.add(1), source.add(2)]
+    gateway = start()
+    database = _get_dbos_instance()._sys_db
+    note, full = database.update_workflow_outcome, iter([True, True, True])
+
+    def noted(*arguments: Any, **named: Any) -> bool:
+        if next(full, False):
+            raise RuntimeError("database or disk is full")
+        return note(*arguments, **named)
+
+    monkeypatch.setattr(database, "update_workflow_outcome", noted)
+    order, _ = gateway.service.create_order(gateway.account, names)
+    assert gateway.wait(order.id) == "delivered"
+    assert [delivered(gateway, order.id, position) for position in (1, 2)] == [source.data[name] for name in names]
 
 
 def test_an_attempt_that_ended_while_it_was_looked_at_is_not_made_twice(
@@ -475,6 +553,54 @@ def test_a_cold_source_is_the_last_hope_when_the_warm_one_gives_wrong_bytes(
     assert delivered(gateway, order.id) == second.data[name]
 
 
+def test_wrong_bytes_after_an_outage_are_not_the_end(tmp_path: Path, source: ScriptedSource) -> None:
+    name = source.add(1, *[down] * 4, wrong_byte, wrong_byte)
+    gateway = Gateway(tmp_path, source, schedule=QUICK.patch(attempts=30))
+    try:
+        order, _ = gateway.service.create_order(gateway.account, [name])
+        assert gateway.wait(order.id) == "delivered"
+        assert len(source.opened) == 7
+    finally:
+        gateway.stop()
+
+
+def test_wrong_bytes_are_not_fetched_at_each_look_at_a_cold_source(
+    tmp_path: Path, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "COLD_POLL_SECONDS", 0.1)
+    name = source.add(1, *[wrong_byte] * 99)
+    second = ScriptedSource("second")
+    second.add(1)
+    second.cold.add(name)
+    gateway = Gateway(tmp_path, source, second, schedule=QUICK.patch(attempts=30))
+    try:
+        order, _ = gateway.service.create_order(gateway.account, [name])
+        until(lambda: second.warmed == [name])
+        time.sleep(1)
+        assert len(source.opened) == 3
+        second.cold.clear()
+        assert gateway.wait(order.id) == "delivered"
+    finally:
+        gateway.stop()
+
+
+def test_a_source_that_is_down_for_a_moment_goes_on_warming_up(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "COLD_POLL_SECONDS", 0.2)
+    name = source.add(1)
+    source.cold.add(name)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    until(lambda: source.warmed == [name])
+    source.broken = True
+    until(lambda: sum("does not answer" in event for event in events(gateway, "1-1")) > 4)
+    source.broken = False
+    source.cold.clear()
+    assert gateway.wait(order.id) == "delivered"
+    assert source.warmed == [name], "it is not asked again, nor put at the end of the line"
+
+
 def test_warm_ups_keep_to_the_limit_of_their_source(
     start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -542,6 +668,18 @@ def test_a_source_that_asks_for_patience_gets_it(tmp_path: Path, source: Scripte
         assert any(f"next attempt in {2 if alone else 0} s" in event for event in events(gateway, "1-1"))
     finally:
         gateway.stop()
+
+
+def test_a_source_that_asks_for_too_little_patience_uses_up_no_attempts(
+    start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    gateway = start()
+    for attempt in range(1, 30):
+        plain = DELIVERY.wait(attempt, chance=0) or 0.0
+        gateway.deliveries.schedule = DELIVERY
+        waited = gateway.deliveries.wait("1-1", attempt, [{"reason": "busy", "retry_after": 0.0}])
+        assert waited is not None
+        assert waited >= plain
 
 
 def test_a_break_with_a_refusal_after_it_loses_nothing_that_came(
@@ -682,8 +820,74 @@ def test_what_an_earlier_source_called_otherwise_does_not_stay(
     until(lambda: gateway.store.work("1-1")[1].transferred > 0)
     beside = f"{gateway.account}/orders/{order.id}/{name}/{name}.zip"
     gateway.storage.put_bytes(beside, b"as a killed process stored it, from a source with other names")
+    staged = gateway.storage.folder / f"{beside}#17"
+    staged.write_bytes(b"half, as a killed process leaves it")
     assert gateway.wait(order.id) == "delivered"
-    assert sorted(path.rpartition("/")[2] for path in gateway.files()) == [f"{name}.SAFE.zip", "metadata.json"]
+    until(lambda: sorted(path.rpartition("/")[2] for path in gateway.files()) == [f"{name}.SAFE.zip", "metadata.json"])
+
+
+def test_an_overtaken_transfer_that_settles_deletes_nothing(
+    start: Callable[..., Gateway], source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = source.add(1)
+    second = ScriptedSource("second")
+    second.add(1, data=zipped(b"another zip of the same product" * 9_000))
+    opened = second.open
+    monkeypatch.setattr(second, "open", lambda one: dataclasses.replace(opened(one), name=f"{name}.zip"))
+    gateway = start(second)
+    transfers, put_bytes = gateway.deliveries.transfers, gateway.storage.put_bytes
+    overtaking = iter([True])
+
+    def tardy(key: str, content: bytes) -> None:
+        if next(overtaking, False):  # while this process stands still
+            stored = transfers.bring("1-1", "second")
+            assert transfers.settle("1-1", stored) is None
+        put_bytes(key, content)
+
+    monkeypatch.setattr(gateway.storage, "put_bytes", tardy)
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    assert gateway.wait(order.id) == "delivered"
+    time.sleep(1.0)
+    assert delivered(gateway, order.id) == second.data[name]
+    assert events(gateway, "1-1")[-1] == "second: verified and delivered"
+
+
+def test_what_was_stored_goes_when_the_order_is_cancelled_before_the_next_attempt(
+    tmp_path: Path, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = source.add(1)
+    gateway = Gateway(tmp_path, source, schedule=Retry(attempts=9, first=1, longest=1))
+    try:
+        monkeypatch.setattr(gateway.storage, "put_bytes", raising(OSError(28, "No space left on device")))
+        order, _ = gateway.service.create_order(gateway.account, [name])
+        until(lambda: bool(gateway.store.work("1-1")[1].error))
+        assert gateway.files()
+        gateway.service.cancel(gateway.account, order.id)
+        until(lambda: not gateway.files())
+    finally:
+        gateway.stop()
+
+
+def test_what_fails_for_an_overtaken_transfer_is_not_told_of_the_delivery(
+    start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    gone_on = threading.Event()
+
+    def paused(data: bytes, offset: int) -> Iterator[bytes]:
+        assert gone_on.wait(30)
+        raise ChecksumMismatch("The object changed.")
+        yield b""
+
+    name = source.add(1, paused)
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [name])
+    until(lambda: source.opened == [name])
+    stored = gateway.deliveries.transfers.bring("1-1", "scripted")
+    gone_on.set()
+    time.sleep(1.0)
+    assert gateway.deliveries.transfers.settle("1-1", stored) is None
+    assert gateway.wait(order.id) == "delivered"
+    assert not any("changed" in event for event in events(gateway, "1-1"))
 
 
 @pytest.mark.parametrize("named", ["../../../escaped.zip", "metadata.json", "/etc/x.zip", "a/b.zip"])

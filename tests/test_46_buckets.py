@@ -121,6 +121,19 @@ def test_wrong_bytes_do_not_stay_in_a_bucket(s3: str, start: Callable[..., Gatew
     assert BucketStorage(bucket_of(s3, "deliveries", prefix="user/wrong")).list() == []
 
 
+def test_what_another_gateway_delivered_into_the_bucket_stays(
+    s3: str, start: Callable[..., Gateway], source: ScriptedSource
+) -> None:
+    wrong, good = source.add(1, *[wrong_byte] * 9), source.add(2, slow(1.0))
+    lying = BucketStorage(bucket_of(s3, "deliveries", prefix="user/shared"))
+    earlier = f"orders/1/{wrong}/{wrong}.SAFE.zip"
+    lying.put_bytes(earlier, b"from order 1 of a gateway before this one")
+    gateway = start()
+    order, _ = gateway.service.create_order(gateway.account, [wrong, good], bucket=mine(s3, "user/shared"))
+    assert gateway.wait(order.id) == "partial"
+    assert lying.read(earlier) == b"from order 1 of a gateway before this one"
+
+
 def test_a_cancelled_bucket_order_leaves_nothing_half_done(
     s3: str, start: Callable[..., Gateway], source: ScriptedSource
 ) -> None:

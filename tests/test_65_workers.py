@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,6 +29,7 @@ from extenso_nb.client import Client
 from extenso_nb.gateway import deliveries as deliveries_module
 from extenso_nb.gateway.access import Access
 from extenso_nb.gateway.serve import BURIED, Settings, _begun, _owner, open_sources, serve, work
+from extenso_nb.gateway.sources import Limits
 from extenso_nb.gateway.store import Store, database_url
 from extenso_nb.gateway.workers import Member
 from extenso_nb.models import Order
@@ -297,6 +299,30 @@ def test_after_a_break_nobody_is_taken_for_dead_before_his_time(postgres: str, c
         store.close()
 
 
+def test_a_heart_goes_on_beating_when_the_database_goes_away_at_the_wrong_moment(postgres: str) -> None:
+    store = Store(database_url(postgres))
+    work_of_mine: Any = SimpleNamespace(executor_id="mine", steps="1", take_over=lambda living: {})
+    times = iter([True, True])
+
+    def enter_again(member: Member) -> None:
+        if next(times, False):
+            raise errors.DatabaseUnavailable("The gateway's database does not answer.")
+        member.enter()
+
+    member = Member(store, work_of_mine, kind="serve", sources="s", buried=enter_again, silent=1.0)
+    member.enter()
+    member.start()
+    try:
+        store.leave("mine")
+        end = time.monotonic() + 10
+        while [process.id for process in store.processes()] != ["mine"]:
+            assert time.monotonic() < end, "it lives, and does not say so any more"
+            time.sleep(0.05)
+    finally:
+        member.stop()
+        store.close()
+
+
 # --- who may not join ------------------------------------------------------------------------------------------------
 @pytest.fixture
 def settings(tmp_path: Path, archive: Path, postgres: str) -> Settings:
@@ -413,3 +439,31 @@ def test_what_an_older_version_began_is_begun_anew(tmp_path: Path, monkeypatch: 
     assert gateway.wait(order.id) == "delivered"
     assert gateway.store.due_deliveries() == []
     gateway.stop()
+
+
+def test_what_an_older_version_was_at_keeps_no_place_at_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone_on = threading.Event()
+
+    def stalled(data: bytes, offset: int) -> Iterator[bytes]:
+        gone_on.wait(60)
+        yield data[offset:]
+
+    source = ScriptedSource()
+    source.limits = Limits(transfers=1)
+    names = [source.add(1, stalled), source.add(2)]
+    gateway = Gateway(tmp_path, source)
+    first, _ = gateway.service.create_order(gateway.account, names[:1])
+    while not source.opened:
+        time.sleep(0.05)
+    gateway.service.cancel(gateway.account, first.id)
+    gateway.stop()  # before the source says anything, by which the transfer would find out
+    monkeypatch.setattr(deliveries_module, "STEPS_VERSION", "next")
+    gateway = Gateway(tmp_path, source)
+    try:
+        second, _ = gateway.service.create_order(gateway.account, names[1:])
+        assert gateway.wait(second.id, 20) == "delivered"
+    finally:
+        gone_on.set()
+        gateway.stop()

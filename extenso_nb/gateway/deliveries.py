@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+from dbos._dbos import _get_dbos_instance
 
 from extenso_nb import retry
 from extenso_nb.gateway.catalogue import Catalogue
@@ -31,7 +32,7 @@ COLD_POLLS = 4 * 24 * 3
 ASK_AGAIN = 4 * 24
 """After so many looks the source is asked once more: a warm-up that was forgotten or swept away would never come."""
 WRONG_BYTES = 3
-"""After so many attempts in which every source gave bytes that are not the product, more of them do not help."""
+"""After so many attempts in a row in which every source gave bytes that are not the product, more do not help."""
 LONGEST_WAIT = 24 * 3600.0
 """Whatever a source asks for."""
 POLL_SECONDS = 0.2
@@ -89,6 +90,8 @@ class Deliveries:
         self.schedule = schedule
         self._due, self._stopped = threading.Event(), threading.Event()
         self._swept = -SWEEP_SECONDS
+        self._counted = -RECONCILE_SECONDS
+        self._idle: set[str] = set()
         self._removing = threading.Lock()
         self._dispatcher: threading.Thread | None = None
         self._config: DBOSConfig = {
@@ -148,6 +151,7 @@ class Deliveries:
         while not self._stopped.is_set():
             pause = RECONCILE_SECONDS
             try:
+                self._revive()
                 # One process at a time looks through them. That spares work and is not relied on: each of them may
                 # stand still for a while between a look and what it does about it.
                 if self._leads():
@@ -169,7 +173,9 @@ class Deliveries:
         # An order is accepted in one transaction and its workflows are begun after it; whatever comes in between
         # leaves deliveries without one. Beginning a workflow twice is beginning it once: the delivery names it.
         waiting = self.store.due_deliveries()
-        states = _states(waiting, {STEPS_VERSION} | {process.steps for process in self.store.processes()})
+        versions = {STEPS_VERSION} | {process.steps for process in self.store.processes()}
+        _let_go(versions)
+        states = _states(waiting, versions)
         renewed = time.monotonic()
         for turn in waiting:
             if time.monotonic() - renewed > LEASE_SECONDS / 3:
@@ -183,6 +189,31 @@ class Deliveries:
                 self.submit(turn)
             elif state not in _LIVING:
                 self._begin_anew(turn, state)
+
+    def _revive(self) -> None:
+        """Take up again what this process is said to be at, and is not.
+
+        A workflow whose end could not be noted, on a full disk say, has no thread any more; it would keep its delivery
+        and its place at the source for ever.
+        """
+        if time.monotonic() < self._counted + RECONCILE_SECONDS:
+            return
+        self._counted = time.monotonic()
+        claimed = DBOS.list_workflows(
+            status="PENDING",
+            executor_id=self.executor_id,
+            app_version=STEPS_VERSION,
+            load_input=False,
+            load_output=False,
+        )
+        dbos = _get_dbos_instance()
+        idle = {flow.workflow_id for flow in claimed} - set(dbos._active_workflows_set.activeList())  # noqa: SLF001
+        # Seen twice: one that was claimed a moment ago has no thread yet.
+        for workflow in idle & self._idle:
+            _log.warning("workflow %s broke off without a word: taken up again", workflow)
+            # As `take_over` does, and for the same reason.
+            dbos._sys_db.reenqueue_for_recovery(workflow, [self.executor_id], _queue(STORAGE))  # noqa: SLF001
+        self._idle = idle
 
     def _sweep(self) -> None:
         """Forget workflows that are long over: a year of deliveries is a slow database otherwise."""
@@ -246,7 +277,12 @@ class Deliveries:
 
     def _remove_deleted(self) -> None:
         for account, order_id in self.store.to_remove():
-            self.remove(account, order_id)
+            if self._stopped.is_set():
+                return
+            try:
+                self.remove(account, order_id)
+            except Exception:  # noqa: BLE001 - one that cannot be removed must keep neither the others nor the gateway
+                _log.warning("the objects of order %s could not be removed; again later", order_id, exc_info=True)
 
     def remove(self, account: str, order_id: int) -> None:
         """Remove the objects of a deleted order."""
@@ -259,16 +295,25 @@ class Deliveries:
         """Which sources have the product online, and which have it cold; or why that cannot be said."""
         _, delivery = self.store.work(delivery_id)
         if delivery.ended:
+            # An earlier attempt may have stored it before it failed.
+            self.transfers.clear(delivery_id)
             return {"ended": True}
         held, failed = self.catalogue.holders(delivery.product_id)
-        if polls and self.schedule.wait(attempt, chance=0.5) is None:
-            # The attempts at all others are used up; what is left is the one that was asked to warm it up.
-            held = {name: product for name, product in held.items() if name == delivery.source}
+        # The source that was asked to warm it up, or is about to be.
+        asked = str(delivery.source) if polls else None
+        if asked and self._used_up(delivery_id, attempt):
+            # The attempts at all others are used up; what is left is that one.
+            held = {name: product for name, product in held.items() if name == asked}
         online = [name for name, product in held.items() if product.online]
         cold = [name for name, product in held.items() if not product.online]
         failures = [self.transfers.failure(delivery_id, error, name) for name, error in failed.items()]
         if not held and not failures:
             failures.append({"reason": f"No source holds {delivery.product_id} any more.", "wrong": True})
+        elif asked and asked not in held and asked not in failed:
+            failures.append({"reason": f"{asked} does not hold {delivery.product_id} any more."})
+        if asked:
+            # One that does not answer now goes on warming it up: to begin anew would be to stand at the end of the line.
+            cold = [asked] if asked in cold or asked in failed else []
         if self.store.delivered_before(delivery_id) is not None:
             online.insert(0, STORAGE)
         return {"sources": online, "cold": cold, "failures": failures}
@@ -284,7 +329,7 @@ class Deliveries:
     def warm_up(self, delivery_id: str, cold: list[str], attempt: int, polls: int) -> dict[str, Any] | None:
         """Ask for a cold product where it is time to, and note when to look again; or why it cannot be asked for."""
         _, delivery = self.store.work(delivery_id)
-        source = str(delivery.source if delivery.source in cold else cold[0])
+        source = cold[0]
         event = None
         if _asks(polls):
             try:
@@ -297,15 +342,23 @@ class Deliveries:
         self.store.advance(delivery_id, "warming", event=event, source=source, next_attempt_at=later, **turn)
         return None
 
-    def wait(self, attempt: int, failures: list[dict[str, Any]]) -> float | None:
+    def wait(self, delivery_id: str, attempt: int, failures: list[dict[str, Any]]) -> float | None:
         """Seconds until the next attempt, or None when there is none."""
-        if attempt >= WRONG_BYTES and failures and all(failure.get("wrong") for failure in failures):
+        if not all(failure.get("wrong") for failure in failures):
+            self.store.note_fair(delivery_id, attempt)
+        elif failures and self._used_up(delivery_id, attempt):
             return None
         asked = [failure.get("retry_after") for failure in failures]
         # Only when all of them ask for patience: one that does not may be well in five seconds.
         patience = min((float(one) for one in asked if one is not None), default=None) if None not in asked else None
-        seconds = self.schedule.wait(attempt, retry_after=patience)
-        return None if seconds is None else min(seconds, LONGEST_WAIT)
+        seconds = self.schedule.wait(attempt)
+        # Never less than by the schedule: "Retry-After: 1", or a date by another clock, would use up all attempts at once.
+        return None if seconds is None else min(max(seconds, patience or 0.0), LONGEST_WAIT)
+
+    def _used_up(self, delivery_id: str, attempt: int) -> bool:
+        """Whether a delivery has had all its attempts, or enough of those in a row that gave nothing but wrong bytes."""
+        wrong = attempt - self.store.last_fair(delivery_id)
+        return wrong >= WRONG_BYTES or self.schedule.wait(attempt, chance=0.5) is None
 
     def postpone(self, delivery_id: str, seconds: float, reason: str, attempt: int) -> None:
         """Note that the next attempt comes later."""
@@ -359,6 +412,16 @@ def _states(turns: list[Turn], versions: set[str]) -> dict[Turn, str]:
             stranded = flow.status in _LIVING and flow.app_version not in versions
             states[names[flow.workflow_id]] = _STRANDED if stranded else flow.status
     return states
+
+
+def _let_go(versions: set[str]) -> None:
+    """Cancel what other versions were at, with which nobody goes on: it would keep its place at the source for ever.
+
+    Also where the delivery has ended meanwhile; one that is open is begun anew.
+    """
+    for flow in DBOS.list_workflows(status="PENDING", load_input=False, load_output=False):
+        if flow.app_version not in versions:
+            DBOS.cancel_workflow(flow.workflow_id)
 
 
 def _queue(source: str) -> str:
@@ -434,9 +497,9 @@ def _fail(delivery_id: str, reason: str) -> None:
 
 
 @DBOS.step(name="wait")
-def _wait(attempt: int, failures: list[dict[str, Any]]) -> float | None:
+def _wait(delivery_id: str, attempt: int, failures: list[dict[str, Any]]) -> float | None:
     # A step, for its chance must be drawn once: a workflow that is taken up again has to go the same way.
-    return _deliveries().wait(attempt, failures)
+    return _deliveries().wait(delivery_id, attempt, failures)
 
 
 @DBOS.workflow(name="transfer", max_recovery_attempts=_NO_END)
@@ -461,14 +524,14 @@ def _deliver(delivery_id: str, attempt: int, polls: int) -> None:
         elif source != STORAGE:  # deleted meanwhile: then it is as if it had never been there
             tried.append(failure)
     failures = [*place["failures"], *tried]
-    seconds = _wait(attempt, failures)
+    seconds = _wait(delivery_id, attempt, failures)
     # Those that have it online come first, but when they cannot give it, one that must warm it up is the last hope.
     if cold and polls < COLD_POLLS and (not tried or seconds is None):
         refused = _warmed(delivery_id, cold, attempt, polls)
         if refused is None:
             return
         failures.append(refused)
-        seconds = _wait(attempt, failures)
+        seconds = _wait(delivery_id, attempt, failures)
     reason = failures[-1]["reason"] if failures else "it stayed cold for three days"
     if seconds is None or not failures:
         _fail(delivery_id, reason)

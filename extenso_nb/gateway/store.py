@@ -47,7 +47,7 @@ __all__ = [
 DEFAULT_QUOTA = 10_000_000_000
 """Bytes of free storage of an account."""
 
-_OURS = {"again", "attempt", "holder", "metadata", "polls", "position"}
+_OURS = {"again", "attempt", "fair", "holder", "metadata", "polls", "position"}
 """Columns of a delivery that the API does not show with it."""
 _OPEN = deliveries.c.status.not_in(sorted(DELIVERY_ENDED))
 
@@ -358,6 +358,16 @@ class Store(Database):
                 _forget_keys(connection, int(delivery_id.partition("-")[0]))
             return True
 
+    def note_fair(self, delivery_id: str, attempt: int) -> None:
+        """Note that an attempt failed for another reason than wrong bytes."""
+        with self._write() as connection:
+            connection.execute(deliveries.update().where((deliveries.c.id == delivery_id) & _OPEN).values(fair=attempt))
+
+    def last_fair(self, delivery_id: str) -> int:
+        """The last attempt that failed for another reason than wrong bytes; 0 for none."""
+        with self._read() as connection:
+            return int(connection.scalar(sa.select(deliveries.c.fair).where(deliveries.c.id == delivery_id)) or 0)
+
     def begin_transfer(self, delivery_id: str, source: str) -> str | None:
         """Give a delivery to a transfer that begins; its token, or None when the delivery has ended.
 
@@ -388,6 +398,12 @@ class Store(Database):
                 _note(connection, delivery_id, "all bytes arrived", None, transferred)
             return bool(changed.rowcount == 1)
 
+    def holds(self, delivery_id: str, holder: str) -> bool:
+        """Whether a delivery is open, and this transfer the one that may write."""
+        this = (deliveries.c.id == delivery_id) & (deliveries.c.holder == holder) & _OPEN
+        with self._read() as connection:
+            return connection.scalar(sa.select(deliveries.c.id).where(this)) is not None
+
     def room(self, delivery_id: str) -> int | None:
         """Bytes that a delivery may come to: what it reserved and what is free; None for a bucket of the user's."""
         with self._read() as connection:
@@ -402,12 +418,14 @@ class Store(Database):
             _hold_order(connection, int(delivery_id.partition("-")[0]))
             account = sa.select(orders.c.account).join(deliveries).where(deliveries.c.id == delivery_id)
             connection.execute(sa.select(accounts.c.id).where(accounts.c.id.in_(account)).with_for_update())
+            this = (deliveries.c.id == delivery_id) & (deliveries.c.holder == holder) & _OPEN
+            if connection.scalar(sa.select(deliveries.c.id).where(this)) is None:
+                return False
             room = _room(connection, delivery_id)
             if room is not None and size > room:
                 raise QuotaExceeded(
                     f"The product came to {size:,} bytes, and there is room for {room:,}.", needed=size, free=room
                 )
-            this = (deliveries.c.id == delivery_id) & (deliveries.c.holder == holder) & _OPEN
             moment = {"updated_at": _now(), "next_attempt_at": None, "error": None}
             row = {"status": "delivered", "size": size, "transferred": size, "source": source, **moment, **values}
             if connection.execute(deliveries.update().where(this).values(**row)).rowcount != 1:

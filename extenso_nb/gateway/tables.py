@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 __all__ = ["SCHEMA", "accounts", "deliveries", "facts", "leases", "meta", "orders", "processes", "trail"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the tables below. Raise it with each change of them. Columns that are added are nullable or have a
 `server_default`: then the tables of an older version are completed when a newer gateway starts, and the older processes
 beside it go on."""
@@ -63,6 +63,7 @@ deliveries = sa.Table(
     sa.Column("polls", sa.Integer, nullable=False, default=0),
     sa.Column("holder", sa.String),
     sa.Column("again", sa.Integer, nullable=False, default=0, server_default="0"),
+    sa.Column("fair", sa.Integer, nullable=False, default=0, server_default="0"),
     sa.Column("error", sa.String),
 )
 trail = sa.Table(

@@ -12,7 +12,6 @@ from typing import Any
 
 from extenso_nb import checksums
 from extenso_nb.errors import (
-    BucketRefused,
     ChecksumMismatch,
     DamagedProduct,
     ExtensoError,
@@ -29,7 +28,7 @@ from extenso_nb.gateway.destinations import Destinations, Place
 from extenso_nb.gateway.sources import STORAGE, Content
 from extenso_nb.gateway.store import Store
 from extenso_nb.models import Delivery, DeliveryMetadata, Product
-from extenso_nb.storage import BLOCK, Storage
+from extenso_nb.storage import BLOCK, FolderStorage, Storage
 
 __all__ = ["Transfers"]
 
@@ -71,6 +70,9 @@ class Transfers:
             self.clear(delivery_id)
             return {"ended": True}
         except Exception as error:  # noqa: BLE001 - a source may raise anything; the delivery must come to an end
+            # What fails for one that was overtaken says nothing of the delivery: its staging file, say, was swept away.
+            if holder is not None and not self.store.holds(delivery_id, holder):
+                return {"ended": True}
             return self.failure(delivery_id, error, source)
 
     def failure(self, delivery_id: str, error: Exception, source: str | None = None) -> dict[str, Any]:
@@ -82,6 +84,8 @@ class Transfers:
         if not isinstance(error, ExtensoError):
             _log.error("delivery %s from %s failed", delivery_id, source, exc_info=error)
         reason = _reason(error)
+        if isinstance(self.destinations.storage, FolderStorage):
+            reason = reason.replace(f"{self.destinations.storage.folder}/", "")
         self.store.note(delivery_id, reason, source=source)
         details = error.details if isinstance(error, ExtensoError) else {}
         return {
@@ -94,13 +98,15 @@ class Transfers:
     def clear(self, delivery_id: str) -> None:
         """Remove what a delivery that came to nothing left behind; nothing happens to one that is open or delivered."""
         account, delivery = self.store.work(delivery_id)
-        if delivery.status not in {"failed", "cancelled"}:
+        if delivery.status not in {"failed", "cancelled"} or not self._is_free(delivery):
+            # Not in a bucket of the user's: nothing is half-written there, and another gateway that delivers into it
+            # may have an order of that number.
             return
-        try:
-            place = self.destinations.of(account, delivery.order_id)
-        except BucketRefused:
-            return  # the keys went with the end of the order; a bucket shows no half-written objects
+        place = self.destinations.of(account, delivery.order_id)
         place.storage.delete_below(_folder(place, delivery))
+
+    def _is_free(self, delivery: Delivery) -> bool:
+        return self.store.destination(delivery.order_id)[0].kind == "free"
 
     # --- from source to storage --------------------------------------------------------------------------------------
     def _stored(self, delivery_id: str, holder: str, source: str) -> dict[str, Any]:
@@ -109,10 +115,11 @@ class Transfers:
         product, content = self._offered(delivery, source)
         if "/" in content.name or content.name in OWN_FILES:
             raise DamagedProduct(f"{source} names the file {content.name!r}, which cannot be the file of a product.")
-        key = f"{_folder(place, delivery)}/{content.name}"
+        folder = _folder(place, delivery)
+        key = f"{folder}/{content.name}"
         stream = _Stream(self, delivery_id, holder, source, content)
-        # What a killed process left half-written must not stay beside the product.
-        place.storage.sweep(key)
+        # What a killed process left half-written must not stay beside the product, whatever it was to be called.
+        place.storage.sweep(folder)
         place.storage.put(key, stream.blocks())
         if not self.store.progress(delivery_id, holder, stream.stored, status="verifying"):
             raise _Ended
@@ -157,32 +164,46 @@ class Transfers:
         """
         account, delivery = self.store.work(delivery_id)
         if delivery.status == "delivered":
+            self._tidy(delivery)
             return None
         metadata = _metadata(delivery, stored)
         values = {"key": stored["key"], "checksums": stored["checksums"]}
         values["metadata"] = metadata.model_copy(update={"trail": ()}).to_wire()
         try:
-            if not delivery.ended:
+            if self.store.holds(delivery_id, stored["holder"]):
                 self._write(self.destinations.of(account, delivery.order_id), metadata)
             self.store.deliver(delivery_id, stored["holder"], size=stored["size"], source=metadata.source, **values)
         except Exception as error:  # noqa: BLE001 - as in `bring`
-            return self.failure(delivery_id, error, stored["source"])
+            if self.store.holds(delivery_id, stored["holder"]):
+                return self.failure(delivery_id, error, stored["source"])
+        self._tidy(self.store.work(delivery_id)[1])
         self.clear(delivery_id)
         return None
+
+    def _tidy(self, delivery: Delivery) -> None:
+        """Remove what lies beside a delivered product: stored by another transfer, from a source with other names.
+
+        Only once it is said which one is delivered: until then another transfer may be the one, and this one overtaken.
+        """
+        if delivery.status != "delivered" or delivery.key is None or not self._is_free(delivery):
+            return
+        storage = self.destinations.storage
+        folder, _, name = delivery.key.rpartition("/")
+        try:
+            storage.sweep(folder)
+            for key, _ in storage.list(folder):
+                if key.removeprefix(f"{folder}/") not in OWN_FILES | {name}:
+                    storage.delete(key)
+        except Exception:  # noqa: BLE001 - it is delivered all the same
+            _log.warning("what lies beside delivery %s could not be removed", delivery.id, exc_info=True)
 
     @staticmethod
     def _write(place: Place, metadata: DeliveryMetadata) -> None:
         if place.storage.size(metadata.key) != metadata.size:
             raise IncompleteTransfer(f"{metadata.key} has not the {metadata.size:,} bytes that were stored.")
-        folder, _, name = metadata.key.rpartition("/")
+        folder = metadata.key.rpartition("/")[0]
         text = metadata.model_dump_json(by_alias=True, exclude_none=True)
         place.storage.put_bytes(f"{folder}/metadata.json", text.encode())
-        if not place.free:
-            return
-        # A source that was tried before may call the file otherwise, and a process be killed when it had stored it.
-        for key, _ in place.storage.list(folder):
-            if key.removeprefix(f"{folder}/") not in OWN_FILES | {name}:
-                place.storage.delete(key)
 
 
 class _Stream:
@@ -344,7 +365,9 @@ def _ranges(storage: Storage, key: str, size: int, start: int) -> Iterator[bytes
 
 def _reason(error: Exception) -> str:
     """What went wrong, as text that can be stored: the names of files may hold bytes that are none."""
-    text = error.message if isinstance(error, ExtensoError) else f"{type(error).__name__}: {error}"
+    # The system's errors end with a path of this machine, those of obstore with pages of it: the log has both.
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
+    text = error.message if isinstance(error, ExtensoError) else f"{type(error).__name__}: {said}"
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 

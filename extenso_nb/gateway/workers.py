@@ -128,6 +128,8 @@ class Member:
         while not self._stopped.wait(self._silent / BEATS):
             try:
                 now = self._store.beat(self.id)
+                if now is None:
+                    self._buried(self)
             except DatabaseUnavailable:
                 self._last = self._steady = None
                 continue
@@ -136,7 +138,6 @@ class Member:
                 continue
             if now is None:
                 self._last = self._steady = None
-                self._buried(self)
                 continue
             # After a break of our own we know nothing of the silence of others: the database may have been away for
             # all of us, or the machine asleep. They get the whole time again.
@@ -170,4 +171,5 @@ class Member:
         return now - last <= self._silent / 2 and now - steady >= self._silent
 
     def _living(self) -> set[str]:
-        return {process.id for process in self._store.processes()}
+        # Itself in any case: buried or not, it takes nothing over from threads of its own.
+        return {process.id for process in self._store.processes()} | {self.id}

@@ -20,6 +20,7 @@ from extenso_nb.errors import BucketRefused
 from extenso_nb.models import BucketProperties
 from extenso_nb.storage.keys import BLOCK, checked_key
 from extenso_nb.storage.objects import Storage
+from extenso_nb.storage.uploads import abort_uploads
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential, S3Store
@@ -272,8 +273,8 @@ class BucketStorage(Storage):
         return cast("BinaryIO", io.BufferedReader(_Ranged(self, key, self.size(key)), buffer_size=BLOCK))
 
     def sweep(self, key_or_prefix: str) -> None:
-        """Nothing to do: parts of an upload that was not completed are no object, and the bucket's own rules drop them."""
-        checked_key(key_or_prefix)
+        """Abort the uploads that a killed writer left. One that is still at it, though overtaken, comes to nothing."""
+        abort_uploads(self.bucket, checked_key(key_or_prefix))
 
     def presign(self, key: str, *, seconds: int) -> str:
         """A link to an object that needs no header, answers Range, and expires."""

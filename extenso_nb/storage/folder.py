@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Iterable
@@ -65,6 +66,7 @@ class FolderStorage(Storage):
                 file.flush()
                 os.fsync(file.fileno())
             stage.replace(target)
+            _on_disk(target.parent)
         except BaseException:
             stage.unlink(missing_ok=True)
             raise
@@ -99,6 +101,16 @@ def _made(path: Path) -> BinaryIO:
             return path.open("xb")
         except FileNotFoundError:
             continue  # who deleted the last object beside it took the folder away in between
+
+
+def _on_disk(folder: Path) -> None:
+    """Have the names in a folder on the disk. Not every file system, nor Windows, can be asked for that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _literal(name: str) -> str:

@@ -43,6 +43,8 @@ class Storage(ABC):
             made = ahead(blocks, most=AHEAD)
             try:
                 yield from regular(made)
+            except GeneratorExit:
+                raise  # the storage failed and lets go of the blocks: its own error is the one to tell
             except BaseException as error:
                 # obstore wraps what an iterator raises into an error of its own; the caller wants the first one.
                 failure.append(error)
