@@ -1,4 +1,4 @@
-"""Memory of a gateway process while it delivers 20 products of 500 MB, 4 and 20 of them at once, into SeaweedFS."""
+"""Memory of a gateway process while it delivers 20 products of 500 MB, 4 of them at once (or as many as are named), into SeaweedFS."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main() -> None:
         file = parts.big_zip(folder / "big.zip", MEGABYTES)
         (folder / "weed").mkdir()
         with parts.source_server(file) as url, seaweed.serving(folder / "weed", volume_megabytes=2000) as s3:
-            for transfers in (4, NUMBER):
+            for transfers in map(int, sys.argv[1:] or ["4"]):
                 own = folder / f"data-{transfers}"
                 own.mkdir()
                 before, most, seconds = run(own, url, s3, transfers)
