@@ -1,4 +1,4 @@
-"""Memory of a gateway process while it delivers 20 products of 500 MB, 4 of them at once (or as many as are named), into SeaweedFS."""
+"""Memory of a gateway process while it delivers 20 products of 500 MB into SeaweedFS, 4 (or as many as are named) at once."""
 
 from __future__ import annotations
 
