@@ -599,7 +599,7 @@ def worker() -> Iterator[Any]:
 
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None, host="127.0.0.1"
+            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=":0", host="127.0.0.1"
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
