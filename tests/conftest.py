@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,20 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"real data not there: {path} (set EXTENSO_TEST_DATA)")
     return path.resolve()
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Any]:
+    """A client of one worker process of dask."""
+    from dask.distributed import Client, LocalCluster
+
+    # Any free port for its page: two of them may stand beside each other.
+    where = {"dashboard_address": ":0", "host": "127.0.0.1"}
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, processes=True, **where) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
 
 
 @pytest.fixture(autouse=True)

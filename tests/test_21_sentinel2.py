@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -465,20 +464,6 @@ def test_eight_threads_read_a_hundred_windows(shared_data: Path, made: dict[str,
 
         with ThreadPoolExecutor(8) as pool:
             assert all(pool.map(right, corners if product_pixels is not None else corners[:30]))
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Any]:
-    """One worker process."""
-    from dask.distributed import Client, LocalCluster
-
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=":0", host="127.0.0.1"
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
 
 
 @pytest.mark.parametrize("kind", ["folder", "stored", "deflated"])

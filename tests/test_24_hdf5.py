@@ -7,7 +7,7 @@ import gc
 import json
 import pickle
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -437,20 +437,6 @@ def test_arrays_pickle(made: dict[str, Path], kind: str) -> None:
     again = pickle.loads(pickle.dumps(lazy))
     np.testing.assert_array_equal(again.values, whole)
     assert len(pickle.dumps(lazy)) < 4_000
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Any]:
-    """One worker process."""
-    from dask.distributed import Client, LocalCluster
-
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=":0", host="127.0.0.1"
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,6 @@ import pickle
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -209,20 +208,6 @@ def test_windows_of_what_is_computed(drawn: dict[str, Path], key: str) -> None:
     assert chunked.chunks is not None
     np.testing.assert_array_equal(chunked.values, whole)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(lazy)).values, whole)
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Any]:
-    """One worker process."""
-    from dask.distributed import Client, LocalCluster
-
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=":0", host="127.0.0.1"
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])

@@ -11,7 +11,6 @@ import sys
 import warnings
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -590,20 +589,6 @@ def test_eight_threads_read_a_hundred_windows(made: dict[str, Path]) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(right, corners))
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Any]:
-    """One worker process."""
-    from dask.distributed import Client, LocalCluster
-
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=":0", host="127.0.0.1"
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
 
 
 @pytest.mark.parametrize("kind", ["folder", "stored", "deflated"])

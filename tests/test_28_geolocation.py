@@ -542,20 +542,6 @@ def test_between_four_pixels() -> None:
     assert bilinear(np.array([[1 + 1j, 3 + 3j]]), np.array([0.0]), np.array([0.5]))[0] == 2 + 2j
 
 
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Any]:
-    """One worker process."""
-    from dask.distributed import Client, LocalCluster
-
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=":0", host="127.0.0.1"
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
-
-
 def test_another_process_makes_the_same_map(worker: Any, made: Path) -> None:
     array = open_product(made)["measurements/vv"].s1.calibrate("gamma0")
     terrain = hill("EPSG:32633", middle(made), 6000, 30)
