@@ -26,6 +26,8 @@ def from_name(identifier: str) -> dict[str, Any]:
         "processing_level": parsed.processing_level,
         "platform": parsed.platform,
         "instrument": parsed.instrument,
+        "sensor_mode": parsed.sensor_mode,
+        "polarisation": parsed.polarisation,
         "start_time": parsed.start.isoformat().replace("+00:00", "Z"),
         "stop_time": parsed.stop.isoformat().replace("+00:00", "Z"),
         "orbit_number": parsed.orbit_number,

@@ -23,13 +23,13 @@ from extenso_nb.errors import (
     ExtensoError,
     IncompleteProduct,
     InputError,
-    ProductIdError,
     UnsupportedProduct,
 )
 from extenso_nb.readers import sentinel1_metadata as metadata
 from extenso_nb.readers.accessor import Sentinel1
 from extenso_nb.readers.arrays import Image, ImageArray, Packing, probe
 from extenso_nb.readers.calibration import Radar
+from extenso_nb.readers.identity import from_name
 from extenso_nb.readers.range_doppler import Geometry
 from extenso_nb.readers.sentinel1_groups import burst_rows, burst_table, conditions, quality
 from extenso_nb.readers.sentinel1_members import RadarImage, images_of, missing_members
@@ -85,7 +85,7 @@ def open_sentinel1(
         Metadata or an image cannot be read.
     """
     facts, listed = metadata.manifest(container)
-    kind = facts.get("product_type") or _from_identifier(container.product_id).get("product_type")
+    kind = facts.get("product_type") or from_name(container.product_id).get("product_type")
     if kind == "RAW":
         raise UnsupportedProduct(
             f"{container.product_id} is a Sentinel-1 RAW product; read are GRD, SLC and OCN.",
@@ -313,32 +313,12 @@ def _ocean(wanted: _Wanted) -> xr.DataTree:
 
 
 # --- attributes ------------------------------------------------------------------------------------------------------
-def _from_identifier(identifier: str) -> dict[str, Any]:
-    """What the name of the product says, for products without the file that says it better."""
-    from extenso_nb import products
-
-    try:
-        parsed = products.parse(identifier)
-    except ProductIdError:
-        return {}
-    return {
-        "product_type": parsed.product_type,
-        "platform": parsed.platform,
-        "sensor_mode": parsed.sensor_mode,
-        "polarisation": parsed.polarisation,
-        "start_time": parsed.start.isoformat().replace("+00:00", "Z"),
-        "stop_time": parsed.stop.isoformat().replace("+00:00", "Z"),
-        "orbit_number": parsed.orbit_number,
-        "relative_orbit_number": parsed.relative_orbit_number,
-    }
-
-
 def _attributes(wanted: _Wanted, images: Sequence[RadarImage]) -> dict[str, Any]:
     from extenso_nb._version import __version__
 
     container = wanted.container
-    attributes: dict[str, Any] = {"Conventions": "CF-1.11", "product_id": container.product_id, "instrument": "C-SAR"}
-    attributes |= _from_identifier(container.product_id)
+    attributes: dict[str, Any] = {"Conventions": "CF-1.11", "product_id": container.product_id}
+    attributes |= from_name(container.product_id) | {"instrument": "C-SAR"}
     annotation = next((image.annotation for image in images if image.annotation), None)
     if annotation is not None:
         known = {name: value for name, value in annotation.attributes.items() if value is not None}
