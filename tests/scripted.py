@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import zipfile
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from extenso_nb.errors import IncompleteTransfer, NoQuicklook, SourceUnavailable
 from extenso_nb.gateway.access import Access
 from extenso_nb.gateway.app import create_app
 from extenso_nb.gateway.catalogue import Catalogue
+from extenso_nb.gateway.checking import checking
 from extenso_nb.gateway.deliveries import Deliveries
 from extenso_nb.gateway.destinations import Destinations
 from extenso_nb.gateway.service import Service
@@ -42,6 +44,15 @@ def zipped(text: bytes = b"pixels" * 50_000) -> bytes:
         archive.writestr("product.SAFE/manifest.safe", b"<xml/>")
         archive.writestr("product.SAFE/measurement", text)
     return buffer.getvalue()
+
+
+def verify(path: Path) -> None:
+    """Pass a file through the check that a delivery of it gets. Raises DamagedProduct."""
+    check = checking(path.name)
+    with path.open("rb") as file:
+        while block := file.read(100_000):
+            deque(check.feed(block), maxlen=0)
+    deque(check.finish(), maxlen=0)
 
 
 def whole(data: bytes, offset: int) -> Iterator[bytes]:

@@ -25,6 +25,7 @@ from extenso_nb.gateway.checking import CheckedStream, CountingStream, NetcdfStr
 from extenso_nb.gateway.manifest import Manifest
 from extenso_nb.gateway.packing import pack
 from extenso_nb.gateway.zipstream import ZipStream
+from extenso_nb.readers import entries
 from extenso_nb.storage.folder import FolderStorage
 
 S1 = "S1A_IW_GRDH_1SDV_20150222T170750_20150222T170815_004739_005DD8_3768"
@@ -381,8 +382,10 @@ def test_headers_of_which_only_a_part_is_known() -> None:
 
 
 def test_attributes_of_other_systems_are_not_read_as_modes() -> None:
-    for external in (PIPE << 16, DIRECTORY << 16, 0x081A4000):
+    for external in (DIRECTORY << 16, 0x081A4000):
         check_passes(built(ONE, external=external, entry=set_at(1, 45)))
+    # Not a file by any reading of them: the readers refuse it on every system, so that it must not be delivered.
+    assert "neither a file" in refused(built(ONE, external=PIPE << 16, entry=set_at(1, 45)))
     assert "is a link" in refused(built(ONE, external=LINK << 16, entry=set_at(1, 45)))
 
 
@@ -473,7 +476,8 @@ def zeros(count: int) -> Iterable[bytes]:
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_a_member_of_more_than_four_gigabytes(tmp_path: Path, known: bool) -> None:
+def test_a_member_of_more_than_four_gigabytes(tmp_path: Path, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "_RATIO_FREE", 10**10)  # zeros, packed as no product is
     mebibytes = 4096 + 64
     size, crc, block = mebibytes << 20, 0, bytes(1 << 20)
     for _ in range(mebibytes):
@@ -703,7 +707,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "file, then its folder": (built({"P/a": b"", "P/a/": b""}), "folder of a file"),
     "twice by case": (built({"P/a": b"", "p/A": b""}), "two spellings"),
     "twice by accents": (built({"P/\u00fc": b"", "P/u\u0308": b""}), "two spellings"),
-    "twice by dots": (built({"P/a": b"", "P/./a": b""}), "two spellings"),
+    "twice by dots": (built({"P/a": b"", "P/./a": b""}), "none that a product has"),
     "twice": (built({"P/aa": b"", "P/ab": b""}).replace(b"P/ab", b"P/aa"), "twice"),
     "absolute": (built({"/etc/passwd": b""}), "root of the file system"),
     "up": (built({"P/../../a": b""}), "leads out"),
@@ -716,6 +720,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "not UTF-8": (built({"P/ü": b""}).replace(b"\xc3\xbc", b"\xc3\x28"), "UTF-8"),
     "names differ": (built(ONE, order=lambda e: [e[0].replace(b"P/a", b"P/b")]), "another name"),
     "encodings of the name differ": (built({"P/ü": b"x"}, entry=set_at(3, 0)), "another name"),
+    "control character": (built({"P/a\nb": b""}), "none that a product has"),
+    "empty part": (built({"P//a": b""}), "none that a product has"),
+    "long part": (built({"P/" + "n" * 300: b""}), "none that a product has"),
     "long name": (built({"P/" + "n" * 5000: b""}), "5002 bytes"),
     "second name": (built(ONE, extra=struct.pack("<HHBI", 0x7075, 9, 1, zlib.crc32(b"P/a")) + b"../b"), "another name"),
 }
@@ -733,6 +740,15 @@ def test_refused_with_the_true_reason(case: str) -> None:
 def test_stored_unsized_and_wrong_is_refused() -> None:
     data = zipped({"a": b"0123456789", "b": b"x"}, 0, piped=True)
     assert "not found" in refused(data.replace(b"0123456789", b"0123456780"))
+
+
+def test_what_inflates_beyond_reason_is_refused_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "_RATIO_FREE", 100_000)
+    data = built({"P/a": bytes(20_000_000)}, method=8)
+    why = refused(data, size=1000)
+    assert "packed so tightly" in why
+    assert int(why.split(": ")[1].split()[0]) < 3_000_000, "found on the way, not at the end"
+    check_passes(built({"P/a": bytes(90_000)}, method=8))
 
 
 def test_as_many_members_and_names_as_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Callable
 from typing import NoReturn, TypeAlias
 
+from extenso_nb.readers import entries
+
 __all__ = ["Names", "Refuse", "check_type", "harmless", "quoted", "unsafe"]
 
 NAMES_MAX = 32_000_000
@@ -64,7 +66,9 @@ def unsafe(raw: bytes, shown: str) -> str | None:
         "has a backslash in it": "\\" in shown,
         "begins with a drive": re.match("[A-Za-z]:", shown) is not None,
         "leads out of the product": ".." in parts,
-        "names nothing": shown != "./" and all(part in {"", "."} for part in parts),
+        "names nothing": all(part in {"", "."} for part in parts),
+        # What no reader here opens must not be delivered either.
+        "is none that a product has": entries.unfit(shown) is not None,
     }
     return next((why for why, is_so in reasons.items() if is_so), None)
 
@@ -83,11 +87,9 @@ def check_type(shown: str, external: int, system: int, refuse: Refuse) -> None:
     kind = stat.S_IFMT(external >> 16)
     if kind == stat.S_IFLNK:
         refuse(f"{quoted(shown)} is a link")
-    if system not in _UNIX:
-        return
     if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
         refuse(f"{quoted(shown)} is neither a file nor a folder")
-    if kind == stat.S_IFDIR and not shown.endswith("/"):
+    if system in _UNIX and kind == stat.S_IFDIR and not shown.endswith("/"):
         refuse(f"{quoted(shown)} is a file by its name and a folder by its attributes")
 
 

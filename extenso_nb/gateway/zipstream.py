@@ -44,6 +44,7 @@ from extenso_nb.gateway.ziprecords import (
     ZIP64_FIELD,
     DosTime,
 )
+from extenso_nb.readers import entries
 
 __all__ = ["ZipStream"]
 
@@ -173,6 +174,10 @@ class ZipStream:
                     return
                 if step:
                     self.count_out += len(step)
+                    if entries.too_tight(self.count_out, self.count_in):
+                        raise self._damage(
+                            f"{self.count_out} bytes came out of {self.count_in}; no product is packed so tightly"
+                        )
                     yield step
         except Cut:
             self._failure = self._damage(f"it is cut short after {self.count_in} bytes")

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from extenso_nb.errors import DamagedProduct, UnsupportedProduct
 
-__all__ = ["MEMBERS_MAX", "check_names", "is_plain", "open_below", "open_regular", "zip_entries"]
+__all__ = ["MEMBERS_MAX", "check_names", "is_plain", "open_below", "open_regular", "too_tight", "unfit", "zip_entries"]
 
 MEMBERS_MAX = 100_000
 """A product has at most some thousands of members; more is a home directory, or worse."""
@@ -143,23 +143,36 @@ def is_plain(text: str) -> bool:
     return _NOT_PLAIN.search(text) is None
 
 
+def unfit(name: str) -> str | None:
+    """Why a name is not that of a member of a product, on any system; None when it may be one.
+
+    One rule for what is delivered and for what is opened: a product that arrives can be read.
+    """
+    parts = name.removesuffix("/").split("/")
+    if name.startswith("/") or not {"", ".", ".."}.isdisjoint(parts) or "\\" in name or name[1:2] == ":":
+        return "leads out of it"
+    if not is_plain(name) or len(name) > _NAME_MAX or len(parts) > _DEPTH_MAX or max(map(len, parts)) > _PART_MAX:
+        return "has a name that no product has"
+    return None
+
+
 def check_names(names: Iterable[str], shown: str | Path) -> None:
     """Refuse names of members that no product has, and that would do harm where it is unpacked. Raises DamagedProduct."""
     seen: set[str] = set()
     for name in names:
-        parts = name.removesuffix("/").split("/")
-        if name.startswith("/") or not {"", ".", ".."}.isdisjoint(parts) or "\\" in name or name[1:2] == ":":
-            raise DamagedProduct(f"{shown} has a member that leads out of it: {name[:200]!r}.", member=name[:200])
-        if not is_plain(name) or len(name) > _NAME_MAX or len(parts) > _DEPTH_MAX or max(map(len, parts)) > _PART_MAX:
-            raise DamagedProduct(
-                f"{shown} has a member with a name that no product has: {name[:200]!r}.", member=ascii(name[:200])
-            )
+        if why := unfit(name):
+            raise DamagedProduct(f"{shown} has a member that {why}: {name[:200]!r}.", member=ascii(name[:200]))
         folded = name.casefold()
         if folded in seen and not name.endswith("/"):
             raise DamagedProduct(
                 f"{shown} has two members named {name!r}, but for the case of letters.", member=name[:200]
             )
         seen.add(folded)
+
+
+def too_tight(unpacked: int, packed: int) -> bool:
+    """Whether so many bytes out of so few are more than any product holds: real ones inflate to ten times at most."""
+    return unpacked > _RATIO_FREE + _RATIO_MAX * packed
 
 
 def _check_sizes(entries: list[zipfile.ZipInfo], end: int, whole: int, shown: str | Path) -> None:
@@ -172,7 +185,7 @@ def _check_sizes(entries: list[zipfile.ZipInfo], end: int, whole: int, shown: st
                 f"{shown}: {entry.filename} lies over the member after it, or beyond the end.", member=entry.filename
             )
     unpacked = sum(entry.file_size for entry in entries)
-    if unpacked > _RATIO_FREE + _RATIO_MAX * whole:
+    if too_tight(unpacked, whole):
         raise DamagedProduct(
             f"{shown} claims to hold {unpacked:,} bytes in {whole:,}; no product is packed so tightly.",
             hint="If it is what it should be, unpack it, and open the folder.",
