@@ -42,9 +42,8 @@ def source_server(file: Path, *options: str) -> Iterator[str]:
 
 def source(url: str, *, transfers: int = 4) -> ScriptedHttpSource:
     """The source over it, read as all remote sources are."""
-    made = ScriptedHttpSource(SimpleNamespace(url=url), stall_seconds=30)  # type: ignore[arg-type]
-    made.limits = Limits(transfers=transfers)  # type: ignore[attr-defined]
-    return made
+    far = SimpleNamespace(url=url)
+    return ScriptedHttpSource(far, stall_seconds=30, limits=Limits(transfers=transfers))  # type: ignore[arg-type]
 
 
 def memory(pid: int) -> float:

@@ -6,12 +6,15 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from postgres import cluster, postgres
 from seaweed import s3
+
+if TYPE_CHECKING:
+    from scripted import Gateway, ScriptedSource
 
 __all__ = ["cluster", "postgres", "s3"]
 
@@ -31,6 +34,16 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"real data not there: {path} (set EXTENSO_TEST_DATA)")
     return path.resolve()
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, source: ScriptedSource) -> Iterator[Gateway]:
+    """A gateway in this process over the `source` of the test module."""
+    from scripted import Gateway
+
+    made = Gateway(tmp_path_factory.mktemp("gateway"), source)
+    yield made
+    made.stop()
 
 
 @pytest.fixture(scope="module")

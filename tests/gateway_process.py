@@ -18,8 +18,7 @@ TRANSFERS = 2
 
 def main() -> None:
     folder, url = sys.argv[1:]
-    source = ScriptedHttpSource(SimpleNamespace(url=url))  # type: ignore[arg-type]
-    source.limits = Limits(transfers=TRANSFERS)  # type: ignore[attr-defined]
+    source = ScriptedHttpSource(SimpleNamespace(url=url), limits=Limits(transfers=TRANSFERS))  # type: ignore[arg-type]
     serve.open_sources = lambda *_, **__: [source]  # type: ignore[assignment]
     schedule = Retry(attempts=None, first=0.05, factor=1, longest=0.05)
     serve.serve(serve.Settings(Path(folder), sources=("scripted",), schedule=schedule), announce=False)

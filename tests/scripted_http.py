@@ -28,7 +28,7 @@ from scripted import product_id, zipped
 
 from extenso_nb import products
 from extenso_nb.errors import NoQuicklook, UnknownProduct
-from extenso_nb.gateway.sources import Content, Hits
+from extenso_nb.gateway.sources import Content, Hits, Limits
 from extenso_nb.gateway.sources.remote import Remote, Token
 from extenso_nb.models import Product
 from extenso_nb.query import Query, order
@@ -721,12 +721,12 @@ class ScriptedHttpSource:
         server: ScriptedHttp,
         name: str = "scripted-http",
         *,
-        concurrency: int = 4,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
         password: str = "right",
         stall_seconds: float = 0.5,
         trusted_hosts: tuple[str, ...] = (),
     ) -> None:
-        self.server, self.name, self.concurrency = server, name, concurrency
+        self.server, self.name, self.limits = server, name, limits
         self.warmed: list[str] = []
         self.opened: list[str] = []
         self._password = password

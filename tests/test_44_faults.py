@@ -43,9 +43,8 @@ REASONS = {
 
 @contextlib.contextmanager
 def two_sources() -> Iterator[tuple[ScriptedHttpSource, ScriptedHttpSource]]:
-    with scripted_http("first") as first, scripted_http("second") as second:
-        for source in (first, second):
-            source.limits = Limits(transfers=8)  # type: ignore[attr-defined]
+    limits = Limits(transfers=8)
+    with scripted_http("first", limits=limits) as first, scripted_http("second", limits=limits) as second:
         yield first, second
 
 

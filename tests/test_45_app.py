@@ -32,13 +32,6 @@ def source() -> ScriptedSource:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, source: ScriptedSource) -> Iterator[Gateway]:
-    made = Gateway(tmp_path_factory.mktemp("gateway"), source)
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
 def http(gateway: Gateway) -> Iterator[httpx.Client]:
     with served(gateway) as url, httpx.Client(base_url=url, trust_env=False) as client:
         client.headers["Authorization"] = f"Bearer {gateway.access.login(gateway.key)}"

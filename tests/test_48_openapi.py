@@ -42,13 +42,11 @@ class Pictured(ScriptedSource):
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def source() -> ScriptedSource:
     source = Pictured()
     for number in range(12):
         source.add(number, data=b"PK" + bytes(2000) if number == 11 else None)  # the last one is damaged
-    made = Gateway(tmp_path_factory.mktemp("gateway"), source)
-    yield made
-    made.stop()
+    return source
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +37,6 @@ def source() -> ScriptedSource:
     for number in range(4):
         source.add(number)
     return source
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, source: ScriptedSource) -> Iterator[Gateway]:
-    made = Gateway(tmp_path_factory.mktemp("gateway"), source)
-    yield made
-    made.stop()
 
 
 # --- the little of Postman that a collection needs -------------------------------------------------------------------

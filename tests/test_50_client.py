@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extenso_nb import errors, wire
+from extenso_nb import errors, query, wire
 from extenso_nb.client import AsyncClient, Client
 from extenso_nb.client import exchange as exchange_module
 from extenso_nb.client import verbs as verbs_module
@@ -1009,9 +1009,6 @@ def test_orders_page_and_are_listed_once(far: FarEnd, flavour: Flavour) -> None:
 
 
 def test_q_and_keywords_are_both_asked_for(far: FarEnd, flavour: Flavour) -> None:
-    query = pytest.importorskip("extenso_nb.query")
-    if not hasattr(query, "build"):
-        pytest.skip("extenso_nb.query is being written")
     far.on("search_ids", page([]), collection="S2")
     built = query.build(cloud_cover=(0, 20), platform="Sentinel-2B")
 

@@ -41,14 +41,17 @@ def blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.DOTALL)
 
 
+def ran(command: list[str], home: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """What a command of a newcomer leaves and says."""
+    return subprocess.run(command, cwd=folder, env=home, capture_output=True, text=True, timeout=240, check=False)
+
+
 @pytest.mark.slow
 def test_the_readme_runs(home: dict[str, str], tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
     assert "```python" in "\n".join(text.splitlines()[:30]), "six lines that run stand in the first thirty"
     (code,) = blocks(ROOT / "README.md", "python")
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=home, capture_output=True, text=True, timeout=240, check=False
-    )
+    done = ran([sys.executable, "-c", code], home, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "B04" in done.stdout
     assert "spatial_ref" in done.stdout
@@ -60,15 +63,7 @@ def test_the_readme_delivers_into_a_bucket(home: dict[str, str], tmp_path: Path,
     first = first[: first.index("order = ")]
     second = second.replace("https://s3.example.org/my-bucket", f"{s3}/deliveries")
     second = second.replace('access_key="..."', f'access_key="{ACCESS}"').replace('"..."', f'"{SECRET}"')
-    done = subprocess.run(
-        [sys.executable, "-c", first + second],
-        cwd=tmp_path,
-        env=home,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = ran([sys.executable, "-c", first + second], home, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "delivered, 1 of 1" in done.stdout
     key = done.stdout.split()[-1]
@@ -81,15 +76,7 @@ def test_the_readme_delivers_into_a_bucket(home: dict[str, str], tmp_path: Path,
 @pytest.mark.slow
 def test_the_readme_commands_run(home: dict[str, str], tmp_path: Path) -> None:
     (commands,) = (block for block in blocks(ROOT / "README.md", "sh") if "extenso search" in block)
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=tmp_path,
-        env=home,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = ran(["bash", "-euo", "pipefail", "-c", commands], home, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((tmp_path / "products").glob("S2*.zip"))
 
@@ -118,14 +105,7 @@ def test_the_notebook_runs(path: Path, home: dict[str, str], tmp_path: Path, mon
 def test_the_demonstration_leaves_a_picture_and_a_report(home: dict[str, str], tmp_path: Path) -> None:
     from PIL import Image
 
-    done = subprocess.run(
-        [sys.executable, "-m", "extenso_nb.cli", "demo", "--out", str(tmp_path / "demo")],
-        env=home,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = ran([sys.executable, "-m", "extenso_nb.cli", "demo", "--out", str(tmp_path / "demo")], home, tmp_path)
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "demo" / "demo.png") as picture:
         assert min(picture.size) > 300
