@@ -18,7 +18,8 @@ from pydantic import SecretStr
 
 from extenso_nb.errors import BucketRefused
 from extenso_nb.models import BucketProperties
-from extenso_nb.storage.keys import BLOCK, checked_key
+from extenso_nb.storage.ahead import ahead
+from extenso_nb.storage.keys import AHEAD, BLOCK, checked_key, regular
 from extenso_nb.storage.objects import Storage
 from extenso_nb.storage.uploads import abort_uploads
 
@@ -239,9 +240,35 @@ class BucketStorage(Storage):
             raise BucketRefused(f"{self.bucket.url} cannot be {doing}: {self._reason(error)}") from None
 
     def put(self, key: str, blocks: Iterable[bytes | memoryview]) -> None:
-        """As of any storage. Raises BucketRefused."""
-        with self._told("written"):
-            super().put(key, blocks)
+        """As of any storage; in parts, of which two are on their way at a time. Raises BucketRefused."""
+        import obstore
+
+        failure: list[BaseException] = []
+
+        def guarded() -> Iterator[bytes]:
+            # In a thread of their own: obstore asks for a block from within its runtime, where another call of obstore,
+            # for a product that comes out of a bucket, would wait for ever. And so blocks are made while others are sent.
+            made = ahead(blocks, most=AHEAD)
+            try:
+                yield from regular(made)
+            except GeneratorExit:
+                raise  # the storage failed and lets go of the blocks: its own error is the one to tell
+            except BaseException as error:
+                # obstore wraps what an iterator raises into an error of its own; the caller wants the first one.
+                failure.append(error)
+                raise
+            finally:
+                made.close()
+
+        try:
+            with self._told("written"):
+                obstore.put(
+                    self._store, checked_key(key), guarded(), use_multipart=True, chunk_size=BLOCK, max_concurrency=2
+                )
+        except BaseException:
+            if failure:
+                raise failure[0] from None
+            raise
 
     def put_bytes(self, key: str, content: bytes) -> None:
         """As of any storage. Raises BucketRefused."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from extenso_nb.storage.ahead import ahead
-from extenso_nb.storage.keys import AHEAD, BLOCK, checked_key, regular
+from extenso_nb.storage.keys import checked_key
 
 if TYPE_CHECKING:
     from obstore.store import LocalStore, S3Store
@@ -31,35 +30,9 @@ class Storage(ABC):
     def sweep(self, key_or_prefix: str) -> None:
         """Remove what a failed or killed writer left half-written, as far as the storage does not do so itself."""
 
+    @abstractmethod
     def put(self, key: str, blocks: Iterable[bytes | memoryview]) -> None:
         """Store an object from blocks of any length. An error raised by `blocks` comes out again, and nothing is stored."""
-        import obstore
-
-        failure: list[BaseException] = []
-
-        def guarded() -> Iterator[bytes]:
-            # In a thread of their own: obstore asks for a block from within its runtime, where another call of obstore,
-            # for a product that comes out of a bucket, would wait for ever. And so blocks are made while others are sent.
-            made = ahead(blocks, most=AHEAD)
-            try:
-                yield from regular(made)
-            except GeneratorExit:
-                raise  # the storage failed and lets go of the blocks: its own error is the one to tell
-            except BaseException as error:
-                # obstore wraps what an iterator raises into an error of its own; the caller wants the first one.
-                failure.append(error)
-                raise
-            finally:
-                made.close()
-
-        try:
-            obstore.put(
-                self._store, checked_key(key), guarded(), use_multipart=True, chunk_size=BLOCK, max_concurrency=2
-            )
-        except BaseException:
-            if failure:
-                raise failure[0] from None
-            raise
 
     def put_bytes(self, key: str, content: bytes) -> None:
         """Store a small object."""
