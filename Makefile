@@ -29,8 +29,8 @@ check: $(READY) ## style, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-unit: $(READY) ## the tests alone
-	$(BIN)/python -m pytest
+unit: $(READY) ## the tests alone, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 oracle: $(READY) ## compare the readers with other readers; CI runs this, too
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,oracle]'
