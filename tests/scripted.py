@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import socket
 import threading
 import time
@@ -217,9 +218,12 @@ class Gateway:
     def files(self) -> list[str]:
         if isinstance(self.storage, BucketStorage):
             return [key for key, _ in self.storage.list()]
-        return sorted(
-            str(path.relative_to(self.storage.folder)) for path in self.storage.folder.rglob("*") if path.is_file()
-        )
+        return sorted(str(path.relative_to(self.storage.folder)) for path in files_under(self.storage.folder))
+
+
+def files_under(folder: Path) -> list[Path]:
+    """Every file below ``folder``, while a gateway may be taking its folders away."""
+    return [Path(at, name) for at, _, names in os.walk(folder) for name in names]
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 from pydantic import SecretStr
-from scripted import Gateway, ScriptedSource, cut_at, down, served, slow, wrong_byte
+from scripted import Gateway, ScriptedSource, cut_at, down, files_under, served, slow, wrong_byte
 from seaweed import ACCESS, SECRET, bucket_of, free_port
 
 from extenso_nb import errors, wire
@@ -61,7 +61,7 @@ def until(holds: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def kept(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    return b"".join(path.read_bytes() for path in files_under(folder))
 
 
 def test_into_the_users_own_bucket(

@@ -25,6 +25,7 @@ import httpx
 import pytest
 from archive import write_archive
 from pydantic import SecretStr
+from scripted import files_under
 from seaweed import ACCESS, SECRET, bucket_of
 
 from extenso_nb import errors, wire
@@ -275,9 +276,7 @@ def answers(scan: Scan, url: str, token: str, s3: str, order_id: int) -> None:
 def files(scan: Scan, folder: Path) -> None:
     """All that lies in the data directory; secrets only where they must be, and there only for the owner."""
     kept = {"gateway.json": {"API key"}, "secret": {"gateway's secret", "gateway's secret, as bytes"}}
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file():
-            continue
+    for path in sorted(files_under(folder)):
         before = len(scan.found)
         scan.look(path.name, path.read_bytes())
         fresh = scan.found[before:]

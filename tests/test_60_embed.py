@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from scripted import files_under
 
 from extenso_nb import errors
 from extenso_nb.gateway.embed import Found, find, find_or_start
@@ -170,7 +171,7 @@ time.sleep(60)
             assert sum(entry.event == "verified and delivered" for entry in item.trail) == 1
             begun = sum(entry.event == "transfer begins" for entry in item.trail)
             assert 1 <= begun <= 1 + kills
-        kept = sorted(path.name for path in (data_dir / "storage").rglob("*") if path.is_file())
+        kept = sorted(path.name for path in files_under(data_dir / "storage"))
         assert len(kept) == 24, "each product and its metadata once, and nothing half-written"
     assert kills >= 3
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from gateway_process import TRANSFERS
-from scripted import product_id, zipped
+from scripted import files_under, product_id, zipped
 from scripted_http import Exchange, ScriptedHttp
 
 from extenso_nb.client import Client
@@ -143,9 +143,7 @@ def all_is_well(
             assert (delivery.checksums or {})["sha256"] == hashlib.sha256(stored).hexdigest()
             assert sum("verified and delivered" in entry.event for entry in delivery.trail) == 1
             kept |= {delivery.key, f"{delivery.key.rpartition('/')[0]}/metadata.json"}
-    found = {
-        str(path.relative_to(data_dir / "storage")) for path in (data_dir / "storage").rglob("*") if path.is_file()
-    }
+    found = {str(path.relative_to(data_dir / "storage")) for path in files_under(data_dir / "storage")}
     assert found == kept, "half-written files, or files of nobody"
     count = sum(len(batch) for batch in orders.batches)
     storage = client.me().storage

@@ -21,7 +21,7 @@ import httpx
 import pytest
 from archive import write_archive
 from postgres import PASSWORD, Cluster, rows
-from scripted import Gateway, ScriptedSource, slow
+from scripted import Gateway, ScriptedSource, files_under, slow
 
 from extenso_nb import errors
 from extenso_nb.cli import main
@@ -145,7 +145,7 @@ def whole(team: Team, eo: Client, order: Order, archive: Path) -> None:
         assert sum(entry.event == "verified and delivered" for entry in item.trail) == 1, item.trail
     account = eo.me().storage
     assert (account.used, account.reserved) == (sum(item.size for item in deliveries), 0)
-    kept = sorted(path.name for path in team.storage.rglob("*") if path.is_file())
+    kept = sorted(path.name for path in files_under(team.storage))
     assert kept.count("metadata.json") == COUNT
     assert [name for name in kept if name.endswith(".zip")] == sorted(path.name for path in archive.glob("*.zip"))
     assert [name for name in kept if "#" in name] == [], "nothing half-written"
