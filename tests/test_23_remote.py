@@ -15,12 +15,11 @@ import rasterio
 import rasterio.shutil
 import xarray as xr
 from affine import Affine
+from drawn import KINDS, drawn
 from radar import zipped
 from ranges import RangeServer, range_server
 
 from extenso_nb.errors import DamagedProduct, ExtensoError, IncompleteProduct, ReaderError, UnsupportedProduct
-from extenso_nb.gateway.sources.sample.__main__ import draw
-from extenso_nb.gateway.sources.sample.plan import products
 from extenso_nb.readers import index, open_product
 from extenso_nb.readers.container import stream
 from extenso_nb.readers.opening import open_container
@@ -28,18 +27,11 @@ from extenso_nb.readers.sparse import BLOCK, Sparse, SparseFile
 from extenso_nb.storage import FileObject, RemoteObject
 from extenso_nb.storage.ranged import plan
 
-KINDS = ("S1A_IW_GRDH", "S2A_MSIL1C", "S2A_MSIL2A", "S3A_OL_1", "S3A_OL_2", "S3A_SL_1", "S3A_SL_2", "S5P_NRTI_L2__NO2")
-
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One drawn product of each kind, as delivered."""
-    folder = tmp_path_factory.mktemp("archive")
-    found = {}
-    for kind in KINDS:
-        spec = next(spec for spec in products() if spec.id.startswith(kind))
-        found[kind] = draw(spec, folder)
-    return found
+    return drawn(tmp_path_factory.mktemp("archive"))
 
 
 @pytest.fixture(scope="module")
