@@ -364,3 +364,22 @@ def test_an_object_replaced_while_it_is_open_is_an_error(archive: dict[str, Path
         path.write_bytes(path.read_bytes())
         with pytest.raises(ExtensoError, match="was replaced"):
             tree["measurements/r10m/B04"].load()
+
+
+# --- the engine ------------------------------------------------------------------------------------------------------
+def test_the_engine_opens_addresses_and_keeps_their_secrets(
+    archive: dict[str, Path], indexes: dict[str, bytes], server: RangeServer
+) -> None:
+    path = archive["S2A_MSIL2A"]
+    address = server.url(path.name)
+    tree = xr.open_datatree(address, engine="extenso", index=indexes["S2A_MSIL2A"])
+    assert server.requests == []
+    dataset = xr.open_dataset(address, engine="extenso", group="measurements/r10m", chunks={})
+    for found in (tree["measurements/r10m"].to_dataset(), dataset):
+        assert server.signature not in f"{found.encoding}{found.attrs}{found!r}"
+        np.testing.assert_array_equal(found["B04"].values, open_product(path)["measurements/r10m/B04"].values)
+    for node in tree.subtree:
+        assert server.signature not in f"{node.encoding}{node.to_dataset().encoding}"
+    with pytest.raises(ExtensoError) as caught:
+        xr.open_dataset(address, engine="extenso", group="nothing")
+    assert server.signature not in str(caught.value)
