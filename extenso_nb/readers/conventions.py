@@ -38,6 +38,8 @@ STANDARD_NAMES: dict[str, str | None] = {
     "land_surface_temperature": "surface_temperature",
     "surface_temperature_standard_error": "surface_temperature standard_error",
     "atmosphere_mole_fraction_of_methane": "dry_atmosphere_mole_fraction_of_methane",
+    "atmosphere_mole_content_of_sulfur_dioxide": None,
+    "ultraviolet_aerosol_index": None,
     "unknown": None,
 }
 """Standard names of products that CF does not have -> those that it has for the same; None: it has none."""
@@ -181,7 +183,7 @@ def _meanings(found: dict[str, Any]) -> None:
     listed = [part for part in re.split(r"[,;]", text) if part.strip()]
     words = listed if "," in text and len(listed) == count else text.split()
     clean = [_MEANING.sub("_", re.sub(r"^\d+\s*[:=]\s*", "", word.strip())).strip("_") or "_" for word in words]
-    if " ".join(clean) != text:
+    if " ".join(clean) != found["flag_meanings"]:
         _replace(found, "flag_meanings", " ".join(clean))
 
 
