@@ -8,7 +8,6 @@ import pickle
 import re
 import subprocess
 import sys
-import warnings
 import xml.etree.ElementTree as ET
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -826,20 +825,6 @@ def test_wave_mode(tmp_path: Path) -> None:
     assert {node.path for node in tree.s1.calibrate().subtree if node.data_vars} == {"/WV1_001/VV", "/WV1_003/VV"}
     assert "orbit" in tree["conditions/WV1_001"]
     assert len(tree["quality/calibration/WV1_003/VV/line"]) == 2
-
-
-def test_the_documentation_runs(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).parent.parent / "docs" / "readers.md").read_text()
-    (code,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if ".s1." in code]
-    (tmp_path / f"{radar.DRAWN.id}.SAFE.zip").symlink_to(made["stored"])
-    names: dict[str, Any] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PendingDeprecationWarning)  # affine's, of rioxarray
-        exec(code, names)
-    with rasterio.open("sigma0.tif") as written:
-        assert written.crs.to_epsg() == 32633
-        np.testing.assert_array_equal(written.read(1), names["chart"]["measurements/vv"])
 
 
 # --- OCN -------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ __all__ = ["ExtensoBackend"]
 
 
 class ExtensoBackend(BackendEntrypoint):
-    """Opens Sentinel products; see docs/readers.md for the groups of each."""
+    """Opens Sentinel products; see docs/products.md for the groups of each."""
 
     description: ClassVar[str] = "Copernicus Sentinel-1, -2, -3 and -5P products as delivered: folder, zip or file"
     open_dataset_parameters: ClassVar[Any] = ("filename_or_obj", "drop_variables", "group", "masked", "scaled")
