@@ -23,6 +23,7 @@ from extenso_nb.gateway.sources.sample import sentinel2, sentinel3, sentinel5p
 from extenso_nb.gateway.sources.sample.plan import products
 from extenso_nb.readers import open_product
 from extenso_nb.readers.conventions import conform, writable
+from extenso_nb.readers.regrid import regrid
 
 Draw = Callable[[Path], Path]
 
@@ -363,6 +364,17 @@ class TestChecker:
             lambda group: group.drop_vars([name for name in group if group[name].dtype.kind == "c"])
         )
         check_groups(rest, tmp_path / "rest")
+
+    @pytest.mark.parametrize("family", ["S1 GRD", "S3 OLCI L1", "S5P L2__NO2___"])
+    def test_no_error_in_what_is_put_on_a_grid(self, family: str, drawn: Any, tmp_path: Path) -> None:
+        tree = drawn(family)
+        if family == "S1 GRD":
+            check_groups(tree.s1.calibrate().s1.geocode(60), tmp_path)
+            check_groups(tree.s1.calibrate().s1.geocode(0.001, crs=4326), tmp_path / "geographic")
+            return
+        source = tree["measurements/reflectance"].to_dataset()[["Oa08"]] if "OLCI" in family else tree
+        chart = regrid(source, resolution=0.1)
+        check_groups(xr.DataTree(chart.assign_attrs(Conventions=tree.attrs["Conventions"])), tmp_path)
 
     def test_the_checker_finds_what_is_wrong(self, tmp_path: Path) -> None:
         wrong = xr.Dataset(

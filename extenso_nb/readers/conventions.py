@@ -114,6 +114,8 @@ def _attributes(name: str, item: xr.Variable, dataset: xr.Dataset, *, described:
     _types(item.dtype, found)
     _meanings(found)
     _references(found, {str(one) for one in dataset.variables})
+    if name in {"x", "y"} and item.dims == (name,) and "spatial_ref" in dataset.variables:
+        found.setdefault("standard_name", f"projection_{name}_coordinate")
     if found.get("standard_name") in _UP:
         found.setdefault("positive", "up")
     mapping = "grid_mapping_name" in found or "crs_wkt" in found
