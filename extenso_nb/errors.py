@@ -520,7 +520,7 @@ class ReaderError(ExtensoError):
 class UnsupportedProduct(ReaderError):
     """A product of a kind that no reader here knows."""
 
-    default_hint = "The kinds that open are listed in docs/readers.md."
+    default_hint = "The kinds that open are listed in docs/products.md."
 
 
 class IncompleteProduct(ReaderError):

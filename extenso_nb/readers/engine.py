@@ -16,7 +16,7 @@ __all__ = ["ExtensoBackend"]
 
 
 class ExtensoBackend(BackendEntrypoint):
-    """Opens Sentinel products; see docs/readers.md for the groups of each."""
+    """Opens Sentinel products; see docs/products.md for the groups of each."""
 
     description: ClassVar[str] = (
         "Copernicus Sentinel-1, -2, -3 and -5P products: folder, zip or file, here or at an address"

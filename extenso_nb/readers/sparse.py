@@ -117,6 +117,8 @@ class Sparse:
 
     def fetch(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of arrays, which nobody remembers: side by side, those that are known without a request."""
+        for part in ranges:
+            self.note(*part)  # an axis, say, whose values opening reads
         found = [self._known(start, length) for start, length in ranges]
         absent = [part for part, data in zip(ranges, found, strict=True) if data is None]
         fetched = iter(self.source.read_many(absent) if absent else [])
