@@ -59,12 +59,17 @@ def open_product(
     import rioxarray  # noqa: F401 - the `.rio` of what is returned: CRS, clip, reproject
 
     from extenso_nb.readers.container import open_container
+    from extenso_nb.readers.zarr_metadata import is_zarr
 
     if isinstance(chunks, str) and chunks != "auto":
         raise InputError(
             f"chunks={chunks!r} is not known.", hint='Pass "auto", None, or sizes such as {"y": 1024, "x": 1024}.'
         )
     container = open_container(src)
+    if is_zarr(container):
+        from extenso_nb.readers.eopf import open_eopf
+
+        return open_eopf(container, masked=masked, scaled=scaled, chunks=chunks)
     collection = _collection(container)
     if collection == "S2":
         from extenso_nb.readers.sentinel2 import open_sentinel2
@@ -122,7 +127,7 @@ def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.D
     tree
         As `open_product` gives it.
     name
-        Name of the variable, or its `common_name` (STAC EO extension). Where several groups have it (swaths of a
+        Name of the variable, its `band_id`, or its `common_name` (STAC EO extension). Where several groups have it (swaths of a
         Sentinel-1 SLC), with the group before it: `IW1/VV/vv`, or as much of it as is needed: `IW1/vv`.
     resolution
         Metres; without it the finest there is. Of two views (SLSTR) it is the nadir one.
@@ -145,7 +150,7 @@ def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.D
             continue
         for label, array in node.data_vars.items():
             common = array.attrs.get("common_name")
-            if wanted in (label, common) and set(groups) <= set(node.path.split("/")):
+            if wanted in (label, common, array.attrs.get("band_id")) and set(groups) <= set(node.path.split("/")):
                 found[f"{node.path.strip('/')}/{label}"] = array
             if "band_id" in array.attrs:
                 known.append(f"{label} ({common})" if common else str(label))
@@ -158,7 +163,7 @@ def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.D
             bands=list(found),
         )
     if found:
-        return next(iter(found.values()))
+        return min(found.values(), key=lambda array: "band_id" not in array.attrs)  # the band before masks of its name
     _raise_if_missing(tree, wanted, resolution)
     at = f" at {resolution} m" if resolution is not None else ""
     there = sorted(set(known or others))
