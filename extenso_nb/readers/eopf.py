@@ -279,7 +279,7 @@ def _variable(wanted: _Wanted, item: Array) -> xr.Variable:
     if "fill_value" in decoded.attributes:  # of integers, as cf has it
         kept["fill_value"] = decoded.attributes["fill_value"]
     unpacked = isinstance(decoded.unpack, cf.Unpack) and (decoded.unpack.scale, decoded.unpack.offset) != (1.0, 0.0)
-    if unpacked and kept.get("units") in _COUNTS:
+    if unpacked and str(kept.get("units")) in _COUNTS:
         kept["units"] = "1"
     if not is_axis and item.stored is not None and item.stored < item.files and not wanted.empty:
         absent = item.files - item.stored
@@ -333,11 +333,7 @@ def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _already(attributes: Mapping[str, Any], dtype: np.dtype[Any]) -> bool:
     """Whether the numbers were unpacked when they were written: floats, where `dtype` (that of the packed ones) is integer."""
-    try:
-        packed = np.dtype(str(attributes.get("dtype", "f8")))
-    except TypeError:
-        return False
-    return dtype.kind == "f" and packed.kind in "iu"
+    return dtype.kind == "f" and re.fullmatch(r"[<>|=]?[iu][1248]", str(attributes.get("dtype"))) is not None
 
 
 def _packing(attributes: Mapping[str, Any], dtype: np.dtype[Any], fill: Any) -> dict[str, Any]:
@@ -500,7 +496,7 @@ def _footprint(geometry: Any) -> str | None:
 
     from extenso_nb.aoi import valid_footprint
 
-    if not isinstance(geometry, dict) or geometry.get("type") not in {"Polygon", "MultiPolygon"}:
+    if not isinstance(geometry, dict) or geometry.get("type") not in ("Polygon", "MultiPolygon"):
         return None
     try:
         return str(valid_footprint(shape(geometry)).wkt)

@@ -82,11 +82,16 @@ class _Chunks(Store):
         if not data:
             raise IncompleteProduct(f"{name} in {self._source.uri} has no bytes.", member=name)
         if part is None and self.whole is not None:
-            self._check_inflated(name, data, *self.whole)
+            self._check(name, data, *self.whole)
         return data
 
-    def _check_inflated(self, name: str, data: bytes, compressor: str, size: int) -> None:
-        """Refuse a chunk that becomes larger than its numbers before memory is taken for it."""
+    def _check(self, name: str, data: bytes, compressor: str, size: int) -> None:
+        """Refuse what the codec would not: a chunk that is cut, or that becomes larger than its numbers.
+
+        Blosc reads beyond the end of a chunk that is cut, and gives what lies there in memory as numbers.
+        """
+        if compressor == "blosc" and int.from_bytes(data[12:16], "little") != len(data):  # cbytes of its header
+            raise self._damaged(name, f"it has {len(data):,} bytes, which is not the length in its header")
         claimed = _inflated(compressor, data, size)
         if claimed is not None and claimed > size:
             raise self._damaged(name, f"it holds more than the {size:,} bytes of its numbers")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Array", "Group", "Members", "Source", "groups", "is_zarr", "root_of"]
 
-_MARKERS = (".zgroup", ".zmetadata", "zarr.json")
+_MARKERS = (".zgroup", ".zmetadata", "zarr.json", ".zarray")
 _DOCUMENTS = frozenset({".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json"})
 _DOCUMENT_MAX, _MARKS_MAX = 32_000_000, 1_000_000
 """Bytes of a document, and `{`, `[` and `,` in it: the consolidated one of Sentinel-2 has 0.4 MB and 9,000."""
@@ -295,7 +295,7 @@ def _version_3(
         _check_path(source, path)
         kind = entry.get("node_type") if isinstance(entry, dict) else None
         attributes = entry.get("attributes") or {} if isinstance(entry, dict) else None
-        if kind not in {"array", "group"} or entry.get("zarr_format") != 3 or not isinstance(attributes, dict):
+        if kind not in ("array", "group") or entry.get("zarr_format") != 3 or not isinstance(attributes, dict):
             raise _wrong(source, f"{path}/zarr.json".lstrip("/"), "it describes neither a group nor an array")
         document = {name: part for name, part in entry.items() if name not in {"attributes", "consolidated_metadata"}}
         found[path] = (document if kind == "array" else None, attributes)
@@ -341,10 +341,10 @@ def _array(source: Source, path: str, document: dict[str, Any] | None, attribute
         version, outer, inner, codecs = 3, *_version_3_chunks(source, where, document)
     else:
         version, outer = 2, _sizes(source, where, document.get("chunks"), 1)
-        inner, codecs = outer, [document.get("compressor"), *(document.get("filters") or ())]
+        inner, codecs = outer, [document.get("compressor"), *_listed(document.get("filters") or [])]
     for codec in codecs:
         label = codec.get("id", codec.get("name")) if isinstance(codec, dict) else codec
-        if codec is not None and str(label).removeprefix("numcodecs.") not in _CODECS:
+        if (codec is not None or version == 3) and str(label).removeprefix("numcodecs.") not in _CODECS:
             raise UnsupportedProduct(
                 f"{path} in {source.uri} is stored by the codec {label!r}, which is not read.", member=path
             )
@@ -375,14 +375,15 @@ def _version_3_chunks(
         if not isinstance(settings, dict) or codec.get("name") != "sharding_indexed":
             continue
         inner = _sizes(source, where, settings.get("chunk_shape"), 1)
-        found += [*_listed(settings.get("codecs")), *_listed(settings.get("index_codecs"))]
+        found += [*_listed(settings.get("codecs")), *_listed(settings.get("index_codecs", []))]
     if document.get("storage_transformers"):
         raise UnsupportedProduct(f"{where} in {source.uri} has storage transformers, which are not read.", member=where)
     return outer, inner, found
 
 
-def _listed(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list) else ()
+def _listed(value: Any) -> list[Any]:
+    """Codecs; what is no list is no codec that is known either."""
+    return value if isinstance(value, list) else [value]
 
 
 def _sizes(source: Source, where: str, value: Any, least: int) -> tuple[int, ...]:
