@@ -18,7 +18,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
@@ -90,6 +90,10 @@ class Container:
         """Members whose name matches a shell pattern; `*` matches `/` too; case does not matter."""
         wanted = pattern.lower()
         return tuple(name for name in self._members if fnmatch.fnmatchcase(name.lower(), wanted))
+
+    def part(self, names: Iterable[str]) -> Container:
+        """The same product with those members alone, so that what goes to a worker is small. Raises IncompleteProduct."""
+        return replace(self, _members={name: self._member(name) for name in names})
 
     def raw_name(self, name: str) -> str:
         """The name of a member in the zip, root folder included; in a folder that of the file, links resolved."""

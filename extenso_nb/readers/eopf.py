@@ -423,8 +423,8 @@ def _wavelength(wanted: _Wanted, name: str) -> dict[str, Any]:
         ("wavelength", ("center_wavelength", "eo:center_wavelength")),
         ("bandwidth", ("full_width_half_max", "eo:full_width_half_max")),
     ):
-        number = next((band[key] for key in keys if isinstance(band.get(key), int | float)), None)
-        if number is not None:
+        number = next((band[key] for key in keys if isinstance(band.get(key), int | float)), 0)
+        if 0 < number < 1e6:
             found[label] = round(number * (1000.0 if number < 10.0 else 1.0), 6)
     return found | {"wavelength_units": "nm"} if found else {}
 
@@ -500,7 +500,7 @@ def _footprint(geometry: Any) -> str | None:
         return None
     try:
         return str(valid_footprint(shape(geometry)).wkt)
-    except (AreaError, ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError):
+    except (AreaError, ShapelyError, ValueError, TypeError, LookupError, AttributeError, OverflowError):
         return None  # no reason to withhold the pixels
 
 

@@ -12,6 +12,7 @@ import json
 import math
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,7 +33,7 @@ _SLACK = 1_000_000
 """Bytes by which a chunk may be larger than its numbers: headers, checksums, what does not compress."""
 _TEXT_MAX = 64_000_000
 """Bytes of a chunk of text, whose length the metadata do not say."""
-_KINDS = "iufbcMmUSOT"
+_KINDS = "iufbcMmUSO"
 
 
 class _Chunks(Store):
@@ -228,8 +229,8 @@ def described(source: Source, array: Array) -> tuple[np.dtype[Any], Any]:
         The type is one that xarray has not: records, raw bytes.
     """
     found = _opened(source, array, strict=True)
-    dtype = np.dtype(found.dtype)
-    if dtype.kind not in _KINDS or (dtype.hasobject and dtype.kind != "O"):
+    dtype = np.dtype(object) if found.dtype.kind == "T" else np.dtype(found.dtype)  # text of any length
+    if dtype.kind not in _KINDS:
         raise UnsupportedProduct(
             f"{array.path} in {source.uri} is of the type {dtype}, which is not read.", member=array.path
         )
@@ -256,7 +257,9 @@ class ZarrArray(BackendArray):
         *,
         strict: bool = False,
     ) -> None:
-        self.source, self.array, self.unpack, self.strict = source, array, unpack, strict
+        self.source = source.part(array.keys) if array.keys is not None and hasattr(source, "part") else source
+        self.array = replace(array, attributes={}, keys=None)  # of no use to workers
+        self.unpack, self.strict = unpack, strict
         self.shape = array.shape
         self.dtype = dtype if unpack is None else np.dtype(unpack.dtype)
 
@@ -271,4 +274,6 @@ class ZarrArray(BackendArray):
             return np.asarray(stored.oindex[key])
 
         values = _guarded(read, self.source, self.array.path, "has a chunk that cannot be decoded")
+        if values.dtype.kind == "T":
+            values = values.astype(object)
         return values if self.unpack is None else self.unpack(values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -43,7 +43,8 @@ _CODECS = frozenset(
 class Source(Protocol):
     """A Zarr folder as keys with bytes, wherever it lies. It has to pickle.
 
-    One that can list its keys has `names()`, too. An address has no such list: it needs consolidated metadata.
+    One that can list its keys has `names()`, too, and may have `part(keys)`: the same with those keys alone, which is all that
+    an array takes to a worker. An address has no such list: it needs consolidated metadata.
     """
 
     @property
@@ -88,6 +89,10 @@ class Members:
         """All keys."""
         return (name[len(self.root) :] for name in self.container.names() if name.startswith(self.root))
 
+    def part(self, keys: Iterable[str]) -> Members:
+        """The same with those keys alone."""
+        return Members(self.container.part(self.root + key for key in keys), self.root)
+
     def get(self, key: str, start: int | None = None, end: int | None = None) -> bytes | None:
         """As of `Source`. Raises as `Container.read` does, and IncompleteProduct for a key without bytes."""
         name = self.root + key
@@ -98,7 +103,9 @@ class Members:
             raise IncompleteProduct(f"{name} in {self.uri} has no bytes.", member=name)
         first, last, _ = slice(start, end).indices(size)
         if (first, last) == (0, size):
-            return self.container.read(name, limit=None)
+            return self.container.read(name, limit=size)  # checked against its CRC in a zip
+        if first == 0:
+            return self.container.head(name, last)
         if self.container.locate(name) is None:
             return self.container.read(name, limit=None)[first:last]
         with self.container.open(name) as file:
@@ -167,8 +174,13 @@ class Array:
     """What can be read for itself: the chunks, or those within a shard."""
     files: int
     """Number of chunks, or shards, that the whole array has."""
-    stored: int | None = None
-    """How many of them are there; None where the keys cannot be listed."""
+    keys: tuple[str, ...] | None = field(default=None, repr=False)
+    """Those of the chunks, or shards, that are there; None where the keys cannot be listed."""
+
+    @property
+    def stored(self) -> int | None:
+        """How many chunks, or shards, are there; None where the keys cannot be listed."""
+        return None if self.keys is None else len(self.keys)
 
     @property
     def name(self) -> str:
@@ -203,7 +215,7 @@ def groups(source: Source) -> dict[str, Group]:
     arrays = {path: _array(source, path, *documents[path]) for path in sorted(documents) if _is_array(documents[path])}
     if "" in arrays:
         raise UnsupportedProduct(f"{source.uri} is a single Zarr array, which no product is.")
-    arrays = _counted(arrays, keys)
+    arrays = _keyed(arrays, keys)
     attributes = {path: found[1] for path, found in documents.items() if path not in arrays}
     for path in list(documents):
         for above in _above(path):
@@ -392,14 +404,14 @@ def _sizes(source: Source, where: str, value: Any, least: int) -> tuple[int, ...
     return tuple(value)
 
 
-def _counted(arrays: dict[str, Array], keys: list[str] | None) -> dict[str, Array]:
-    """The arrays with the number of chunks that are there."""
+def _keyed(arrays: dict[str, Array], keys: list[str] | None) -> dict[str, Array]:
+    """The arrays with the keys of the chunks that are there."""
     if keys is None:
         return arrays
-    counts = dict.fromkeys(arrays, 0)
+    found: dict[str, list[str]] = {path: [] for path in arrays}
     for key in keys:
         if key.rpartition("/")[2] not in _DOCUMENTS:
-            owner = next((above for above in _above(key) if above in counts), None)
+            owner = next((above for above in _above(key) if above in found), None)
             if owner is not None:
-                counts[owner] += 1
-    return {path: replace(item, stored=counts[path]) for path, item in arrays.items()}
+                found[owner].append(key)
+    return {path: replace(item, keys=tuple(found[path])) for path, item in arrays.items()}
