@@ -299,6 +299,24 @@ def test_the_number_of_the_reference(folder: Path) -> None:
     np.testing.assert_array_equal(b04[16:32, 32:48].values, raw.astype(np.float32))
 
 
+def test_xarray_sees_the_same(folder: Path, shared_data: Path) -> None:
+    for path in (folder, shared_data / "eopf_zarr" / "S3_OL_1_EFR.zarr"):
+        count = 0
+        with xr.open_datatree(path, engine="zarr", consolidated=True, chunks=None) as other:
+            tree = open_product(path)
+            for node in other.subtree:
+                for name, expected in node.to_dataset(inherit=False).variables.items():
+                    if expected.dims == ("bands", "bands"):
+                        continue
+                    found = tree[node.path][name]
+                    values = expected.values
+                    if found.dtype == np.float32:
+                        values = values.astype(np.float32)  # of float64: rounded once, as here
+                    np.testing.assert_array_equal(found.values, values, err_msg=f"{node.path}/{name}")
+                    count += 1
+        assert count > 15
+
+
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("scaled", [True, False])
 def test_masked_and_scaled_are_two_things(folder: Path, masked: bool, scaled: bool) -> None:
@@ -530,6 +548,8 @@ def test_a_place_that_is_none(mine: Path) -> None:
 # --- what is not there -----------------------------------------------------------------------------------------------
 def test_a_chunk_that_is_not_stored_is_the_fill_value_and_said(mine: Path) -> None:
     (mine / B04 / "1.1").unlink()
+    for stray in (".DS_Store", "1.1.part", "9.9", "1"):
+        (mine / B04 / stray).write_bytes(b"x")
     b04 = open_product(mine)[B04]
     assert b04.attrs["chunk_note"].startswith("1 of 12 chunks")
     expected = nearest(store.numbers(4))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Array", "Group", "Members", "Source", "groups", "is_zarr", "root_of"]
 
 _MARKERS = (".zgroup", ".zmetadata", "zarr.json", ".zarray")
-_DOCUMENTS = frozenset({".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json"})
 _DOCUMENT_MAX, _MARKS_MAX = 32_000_000, 1_000_000
 """Bytes of a document, and `{`, `[` and `,` in it: the consolidated one of Sentinel-2 has 0.4 MB and 9,000."""
 _NODES_MAX = 20_000
@@ -60,6 +60,7 @@ class Source(Protocol):
     def get(self, key: str, start: int | None = None, end: int | None = None) -> bytes | None:
         """`value[start:end]` as Python slices it, -n for the last n bytes; None where there is no such key.
 
+        A key is a name relative to the folder, of plain characters, which leads nowhere else; an address has to quote it.
         Anything else that fails raises an error of this package: no key is taken for missing because it cannot be read.
         """
         ...
@@ -172,10 +173,15 @@ class Array:
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     """What can be read for itself: the chunks, or those within a shard."""
-    files: int
-    """Number of chunks, or shards, that the whole array has."""
+    grid: tuple[int, ...]
+    """Number of chunks, or shards, along each dimension."""
     keys: tuple[str, ...] | None = field(default=None, repr=False)
     """Those of the chunks, or shards, that are there; None where the keys cannot be listed."""
+
+    @property
+    def files(self) -> int:
+        """Number of chunks, or shards, that the whole array has."""
+        return math.prod(self.grid)
 
     @property
     def stored(self) -> int | None:
@@ -362,14 +368,14 @@ def _array(source: Source, path: str, document: dict[str, Any] | None, attribute
             )
     if not len(shape) == len(outer) == len(inner):
         raise _wrong(source, where, "its chunks and its shape have not as many dimensions")
-    files = math.prod(-(-size // part) for size, part in zip(shape, outer, strict=True))
+    cells = tuple(-(-size // part) for size, part in zip(shape, outer, strict=True))
     parts = math.prod(-(-size // part) for size, part in zip(shape, inner, strict=True))
     if math.prod(outer) > _CHUNK_MAX or parts > _CHUNKS_MAX or math.prod(shape) > _NUMBERS_MAX:
         raise UnsupportedProduct(
             f"{path} in {source.uri} has {parts:,} chunks of {math.prod(outer):,} numbers; no product has that.",
             member=path,
         )
-    return Array(path, version, document, attributes, shape, inner, files)
+    return Array(path, version, document, attributes, shape, inner, cells)
 
 
 def _version_3_chunks(
@@ -410,8 +416,16 @@ def _keyed(arrays: dict[str, Array], keys: list[str] | None) -> dict[str, Array]
         return arrays
     found: dict[str, list[str]] = {path: [] for path in arrays}
     for key in keys:
-        if key.rpartition("/")[2] not in _DOCUMENTS:
-            owner = next((above for above in _above(key) if above in found), None)
-            if owner is not None:
-                found[owner].append(key)
+        owner = next((above for above in _above(key) if above in found), None)
+        if owner is not None and _is_chunk(arrays[owner], key[len(owner) + 1 :]):
+            found[owner].append(key)
     return {path: replace(item, keys=tuple(found[path])) for path, item in arrays.items()}
+
+
+def _is_chunk(item: Array, key: str) -> bool:
+    """Whether a key below an array is that of a chunk; what else lies there is nobody's."""
+    match = re.fullmatch(r"(?:c[./])?(\d+(?:[./]\d+)*)", key, re.ASCII)
+    if not item.grid or match is None:
+        return not item.grid and key in {"0", "c"}
+    place = [int(part[:18]) for part in re.split(r"[./]", match[1])]
+    return len(place) == len(item.grid) and all(at < count for at, count in zip(place, item.grid, strict=True))
