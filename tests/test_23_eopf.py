@@ -299,6 +299,7 @@ def test_the_number_of_the_reference(folder: Path) -> None:
     np.testing.assert_array_equal(b04[16:32, 32:48].values, raw.astype(np.float32))
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate dimension names")  # xarray's, of a matrix of bands by bands
 def test_xarray_sees_the_same(folder: Path, shared_data: Path) -> None:
     for path in (folder, shared_data / "eopf_zarr" / "S3_OL_1_EFR.zarr"):
         count = 0
