@@ -82,6 +82,12 @@ def open_container_as_tree(
     container: Container, *, masked: bool, scaled: bool, chunks: str | dict[str, int] | None
 ) -> xr.DataTree:
     """As `open_product`, for a container that is there already."""
+    from extenso_nb.readers.zarr_metadata import is_zarr
+
+    if is_zarr(container):
+        from extenso_nb.readers.eopf import open_eopf
+
+        return open_eopf(container, masked=masked, scaled=scaled, chunks=chunks)
     collection = _collection(container)
     if collection == "S2":
         from extenso_nb.readers.sentinel2 import open_sentinel2
@@ -171,7 +177,7 @@ def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.D
     tree
         As `open_product` gives it.
     name
-        Name of the variable, or its `common_name` (STAC EO extension). Where several groups have it (swaths of a
+        Name of the variable, its `band_id`, or its `common_name` (STAC EO extension). Where several groups have it (swaths of a
         Sentinel-1 SLC), with the group before it: `IW1/VV/vv`, or as much of it as is needed: `IW1/vv`.
     resolution
         Metres; without it the finest there is. Of two views (SLSTR) it is the nadir one.
@@ -194,7 +200,7 @@ def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.D
             continue
         for label, array in node.data_vars.items():
             common = array.attrs.get("common_name")
-            if wanted in (label, common) and set(groups) <= set(node.path.split("/")):
+            if wanted in (label, common, array.attrs.get("band_id")) and set(groups) <= set(node.path.split("/")):
                 found[f"{node.path.strip('/')}/{label}"] = array
             if "band_id" in array.attrs:
                 known.append(f"{label} ({common})" if common else str(label))
@@ -207,7 +213,7 @@ def band(tree: xr.DataTree, name: str, *, resolution: int | None = None) -> xr.D
             bands=list(found),
         )
     if found:
-        return next(iter(found.values()))
+        return min(found.values(), key=lambda array: "band_id" not in array.attrs)  # the band before masks of its name
     _raise_if_missing(tree, wanted, resolution)
     at = f" at {resolution} m" if resolution is not None else ""
     there = sorted(set(known or others))

@@ -19,9 +19,9 @@ import struct
 import tempfile
 import warnings
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from extenso_nb.errors import DamagedProduct, IncompleteProduct, ReaderError, UnsupportedProduct
@@ -100,6 +100,10 @@ class Container:
         """Members whose name matches a shell pattern; `*` matches `/` too; case does not matter."""
         wanted = pattern.lower()
         return tuple(name for name in self._members if fnmatch.fnmatchcase(name.lower(), wanted))
+
+    def part(self, names: Iterable[str]) -> Container:
+        """The same product with those members alone, so that what goes to a worker is small. Raises IncompleteProduct."""
+        return replace(self, _members={name: self._member(name) for name in names})
 
     def raw_name(self, name: str) -> str:
         """The name of a member in the zip, root folder included; in a folder that of the file, links resolved."""

@@ -34,7 +34,7 @@ from extenso_nb.readers.sentinel2_metadata import (
 if TYPE_CHECKING:
     from extenso_nb.readers.container import Container
 
-__all__ = ["open_sentinel2"]
+__all__ = ["open_sentinel2", "spatial_ref"]
 
 _MEMBER = re.compile(
     r"(?:^|.*_)(?P<field>B\d\d|B8A|TCI|SCL|AOT|WVP|CLD|SNW|CLDPRB|SNWPRB)(?:_(?P<metres>10|20|60)m)?\.[^./]+$"
@@ -236,11 +236,12 @@ def _grid_coords(transform: tuple[float, ...], height: int, width: int, crs: str
     return {
         "x": xr.Variable("x", west + size_x * (np.arange(width) + 0.5), along),
         "y": xr.Variable("y", north + size_y * (np.arange(height) + 0.5), down),
-        "spatial_ref": _spatial_ref(crs, transform),
+        "spatial_ref": spatial_ref(crs, transform),
     }
 
 
-def _spatial_ref(crs: str, transform: tuple[float, ...] | None = None) -> xr.Variable:
+def spatial_ref(crs: str, transform: tuple[float, ...] | None = None) -> xr.Variable:
+    """The scalar by which rioxarray and odc-geo know CRS and transform (first six of an Affine). Raises pyproj's CRSError."""
     from pyproj import CRS
 
     system = CRS.from_user_input(crs)
@@ -375,7 +376,7 @@ def _geometry(tile: Tile) -> xr.Dataset:
         coords["x"] = xr.Variable("x", x + step_x * np.arange(columns), along | {"long_name": "easting of node"})
         coords["y"] = xr.Variable("y", y - step_y * np.arange(rows), down | {"long_name": "northing of node"})
     if tile.crs is not None:
-        coords["spatial_ref"] = _spatial_ref(tile.crs)
+        coords["spatial_ref"] = spatial_ref(tile.crs)
     degrees = {"units": "degree"}
     variables: dict[str, Any] = {
         "sun_angles": (("angle", "y", "x"), tile.sun, {"long_name": "zenith and azimuth of the sun", **degrees})
