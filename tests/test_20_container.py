@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extenso_nb.errors import DamagedProduct, ExtensoError, IncompleteProduct, ReaderError, UnsupportedProduct
-from extenso_nb.readers import container as module
-from extenso_nb.readers.container import Container, SubFile, open_container
+from extenso_nb.readers import opening as module
+from extenso_nb.readers.container import Container, SubFile
+from extenso_nb.readers.opening import open_container
 
 ID = "S2B_MSIL2A_20240601T105619_N0510_R094_T31TCJ_20240601T134512"
 MEMBERS = {
@@ -318,7 +319,7 @@ def test_what_is_no_product(tmp_path: Path) -> None:
 
 def test_a_remote_address_shows_no_secret() -> None:
     with pytest.raises(UnsupportedProduct) as caught:
-        open_container("https://me:hush@host.example/p.zip?X-Amz-Signature=hush")
+        open_container("gopher://me:hush@host.example/p.zip?X-Amz-Signature=hush")
     assert "hush" not in str(caught.value)
     assert "host.example/p.zip" in str(caught.value)
 

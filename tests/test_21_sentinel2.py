@@ -26,7 +26,7 @@ from extenso_nb.errors import (
     UnsupportedProduct,
 )
 from extenso_nb.readers import arrays, band, jp2, open_product
-from extenso_nb.readers.container import open_container
+from extenso_nb.readers.opening import open_container
 
 # rasterio and rioxarray multiply transforms with `*`, of which affine 3 warns
 pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
@@ -388,9 +388,9 @@ def test_opening_touches_no_pixels(made: dict[str, Path], shared_data: Path, mon
     asked: list[str] = []
     asking = arrays._with_dataset
 
-    def counting(path: str, member: str, *rest: Any, **options: Any) -> Any:
-        asked.append(member)
-        return asking(path, member, *rest, **options)
+    def counting(file: arrays.ImageFile, *rest: Any, **options: Any) -> Any:
+        asked.append(file.member)
+        return asking(file, *rest, **options)
 
     monkeypatch.setattr(arrays, "_with_dataset", counting)
     open_product(shared_data / L1C_B01)
@@ -494,7 +494,18 @@ def test_a_tree_pickles(made: dict[str, Path]) -> None:
 
 def test_chunks_are_whole_tiles() -> None:
     def image(tile: tuple[int, int], size: int) -> arrays.Image:
-        return arrays.Image("", "", "", size, size, 1, "uint16", tile, None, (10.0, 0.0, 0.0, 0.0, -10.0, 0.0))
+        return arrays.Image(
+            path="",
+            member="",
+            source="",
+            height=size,
+            width=size,
+            bands=1,
+            dtype="uint16",
+            tile=tile,
+            crs=None,
+            transform=(10.0, 0.0, 0.0, 0.0, -10.0, 0.0),
+        )
 
     assert arrays.chunk_sizes(image((1024, 1024), 10980)) == {"y": 2048, "x": 2048}
     assert arrays.chunk_sizes(image((640, 640), 5490)) == {"y": 1920, "x": 1920}
@@ -695,11 +706,11 @@ def test_the_header_parser_survives_anything(noise: bytes) -> None:
     jp2.header(signature + b"\x00\x00\x00\x00jp2c\xff\x4f\xff\x51" + noise)
 
 
-def test_unknown_chunks_and_remote_products() -> None:
+def test_unknown_chunks_and_addresses() -> None:
     with pytest.raises(InputError, match="chunks='big'"):
         readers.open_product("x", chunks="big")
     with pytest.raises(UnsupportedProduct):
-        readers.open_product("s3://bucket/key.zip")
+        readers.open_product("ftp://host.example/key.zip")
 
 
 def test_the_documentation_runs(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

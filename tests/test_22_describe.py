@@ -24,8 +24,8 @@ from extenso_nb import aoi, errors
 from extenso_nb.models import Product
 from extenso_nb.readers import describe as describe_module
 from extenso_nb.readers import metadata
-from extenso_nb.readers.container import open_container
 from extenso_nb.readers.describe import describe, quicklook
+from extenso_nb.readers.opening import open_container
 
 FAMILIES = ("s1_grd", "s1_slc", "s1_ocn", "s2_l1c", "s2_l2a", "s3_olci", "s3_slstr", "s3_sral", "s3_syn", "s5p")
 SUFFIXES = {".safe", ".sen3", ".zip", ".nc"}

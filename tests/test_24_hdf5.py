@@ -22,8 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extenso_nb.errors import DamagedProduct, IncompleteProduct, ReaderError, UnsupportedProduct
-from extenso_nb.readers import cf, hdf5
-from extenso_nb.readers.container import open_container
+from extenso_nb.readers import cf, hdf5, spool
+from extenso_nb.readers.opening import open_container
 
 ROWS, COLUMNS = 70, 90
 
@@ -472,7 +472,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return opens(self, name, **options)
 
     monkeypatch.setattr("extenso_nb.readers.container.Container.open", counting)
-    monkeypatch.setattr(hdf5, "_spools", hdf5._Spools())
+    monkeypatch.setattr(spool, "_spools", spool._Spools())
     return seen
 
 
@@ -486,7 +486,7 @@ def test_a_deflated_member_is_inflated_once(made: dict[str, Path], counted: list
 
 
 def test_inflated_members_are_bounded(tmp_path: Path, counted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5, "SPOOL_LIMIT", 100_000)
+    monkeypatch.setattr(spool, "SPOOL_LIMIT", 100_000)
     path = tmp_path / "many.zip"
     data = np.random.default_rng(1).bytes(24_000)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
@@ -499,7 +499,7 @@ def test_inflated_members_are_bounded(tmp_path: Path, counted: list[str], monkey
     before = open_files()
     arrays = [hdf5.variable(hdf5.read_group(container, f"{number}.nc").variables["v"]) for number in range(9)]
     gc.collect()
-    assert sum(spool.size for spool in hdf5._spools._spools.values()) <= 100_000
+    assert sum(item.size for item in spool._spools._spools.values()) <= 100_000
     assert open_files() - before <= 4
     for number, array in enumerate(arrays):  # those that had to go come back
         np.testing.assert_array_equal(array.values, np.frombuffer(data, np.uint8) + np.uint8(number))
@@ -520,7 +520,7 @@ def test_a_full_disk_is_said(made: dict[str, Path], monkeypatch: pytest.MonkeyPa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tempfile.TemporaryFile", full)
-    monkeypatch.setattr(hdf5, "_spools", hdf5._Spools())
+    monkeypatch.setattr(spool, "_spools", spool._Spools())
     with pytest.raises(ReaderError, match="No space left") as caught:
         group(made["deflated"])
     assert "TMPDIR" in caught.value.hint

@@ -36,7 +36,7 @@ from extenso_nb.gateway.sources.sample import sentinel1 as drawn
 from extenso_nb.gateway.sources.sample import world
 from extenso_nb.readers import arrays, band, netcdf3, open_product
 from extenso_nb.readers.calibration import calibrate
-from extenso_nb.readers.container import open_container
+from extenso_nb.readers.opening import open_container
 from extenso_nb.readers.sentinel1_metadata import noise as read_noise
 
 IW_GRD = "s1_grd/S1B_IW_GRDH_1SDV_20210401T052623_20210401T052648_026269_032297_ECC8.SAFE"

@@ -20,11 +20,11 @@ from pyproj import Transformer
 from extenso_nb.errors import IncompleteProduct, InputError
 from extenso_nb.gateway.sources.sample import sentinel1 as drawn
 from extenso_nb.readers import open_product, range_doppler
-from extenso_nb.readers.container import open_container
 from extenso_nb.readers.ellipsoid import to_ecef, to_geodetic
 from extenso_nb.readers.geocoding import geocode
 from extenso_nb.readers.geolocation import geolocate, geometry_of
 from extenso_nb.readers.interpolation import bilinear
+from extenso_nb.readers.opening import open_container
 from extenso_nb.readers.orbit import Orbit
 from extenso_nb.readers.range_doppler import Geometry, seconds_after
 from extenso_nb.readers.sentinel1_metadata import Annotation, annotation

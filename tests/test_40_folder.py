@@ -27,7 +27,7 @@ from extenso_nb.gateway.sources.folder import FolderSource
 from extenso_nb.models import Product
 from extenso_nb.products import COLLECTIONS
 from extenso_nb.query import build, parse
-from extenso_nb.readers.container import open_container
+from extenso_nb.readers.opening import open_container
 
 S1 = "S1A_IW_GRDH_1SDV_20150222T170750_20150222T170815_004739_005DD8_3768"
 S2 = "S2A_MSIL1C_20180629T000241_N0206_R030_T56JMM_20180629T012042"

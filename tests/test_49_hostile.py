@@ -33,8 +33,8 @@ from extenso_nb.gateway.packing import pack
 from extenso_nb.gateway.sources.folder import FolderSource
 from extenso_nb.models import BucketProperties
 from extenso_nb.readers import describe
-from extenso_nb.readers.container import open_container
 from extenso_nb.readers.entries import MEMBERS_MAX
+from extenso_nb.readers.opening import open_container
 from extenso_nb.storage import locate_bucket, refuse_private
 
 NAME = "S2B_MSIL2A_20240601T105619_N0510_R094_T31TCJ_20240601T134500"

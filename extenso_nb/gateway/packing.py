@@ -34,8 +34,9 @@ from extenso_nb.errors import (
     UnsupportedProduct,
 )
 from extenso_nb.gateway import ziprecords
-from extenso_nb.readers.container import Container, open_container
+from extenso_nb.readers.container import Container
 from extenso_nb.readers.entries import open_below, open_regular
+from extenso_nb.readers.opening import open_container
 
 __all__ = ["Packed", "pack"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from extenso_nb.errors import IncompleteProduct, InputError, ProductIdError, UnknownBand, UnsupportedProduct
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from extenso_nb.readers.container import Container
 
-__all__ = ["band", "open_product"]
+__all__ = ["band", "open_container_as_tree", "open_product", "share_addresses"]
 
 
 def open_product(
@@ -24,13 +24,16 @@ def open_product(
     masked: bool = True,
     scaled: bool = True,
     chunks: str | dict[str, int] | None = "auto",
+    index: bytes | str | os.PathLike[str] | None = None,
+    renew: Callable[[], str] | None = None,
 ) -> xr.DataTree:
     """Open a delivered product; pixels are read when they are computed.
 
     Parameters
     ----------
     src
-        A product on this machine: folder, zip or file; see `readers.container.open_container`.
+        A product on this machine: folder, zip or file. Or the `http(s)://` or `s3://` address of a zip or file, signed or
+        not, or an `s3://bucket/prefix/` of a folder: read by ranges of bytes; see `readers.opening.open_container`.
     masked
         NaN for the stored numbers that are no measurement (no data, saturated).
     scaled
@@ -39,6 +42,12 @@ def open_product(
     chunks
         `"auto"`: dask chunks that are whole multiples of the file's own tiles, near 2048 x 2048; None: lazy without dask;
         or sizes by dimension, as of `Dataset.chunk`.
+    index
+        Of a product at an address: its index (`readers.index`), as bytes, path or address, so that opening reads nothing
+        else. Without one the product's own directory and headers are read, in some waves of requests.
+    renew
+        Of an http(s) address that expires: called without arguments for another one when the server refuses it (401,
+        403). It has to pickle to be of use to workers.
 
     Returns
     -------
@@ -58,13 +67,21 @@ def open_product(
     """
     import rioxarray  # noqa: F401 - the `.rio` of what is returned: CRS, clip, reproject
 
-    from extenso_nb.readers.container import open_container
+    from extenso_nb.readers.opening import open_container
 
     if isinstance(chunks, str) and chunks != "auto":
         raise InputError(
             f"chunks={chunks!r} is not known.", hint='Pass "auto", None, or sizes such as {"y": 1024, "x": 1024}.'
         )
-    container = open_container(src)
+    container = open_container(src, renew=renew) if index is None else _indexed(os.fspath(src), index, renew)
+    container.warm()
+    return open_container_as_tree(container, masked=masked, scaled=scaled, chunks=chunks)
+
+
+def open_container_as_tree(
+    container: Container, *, masked: bool, scaled: bool, chunks: str | dict[str, int] | None
+) -> xr.DataTree:
+    """As `open_product`, for a container that is there already."""
     collection = _collection(container)
     if collection == "S2":
         from extenso_nb.readers.sentinel2 import open_sentinel2
@@ -83,6 +100,38 @@ def open_product(
 
         return open_sentinel3(container, masked=masked, scaled=scaled, chunks=chunks)
     raise UnsupportedProduct(f"{container.uri} is not known as a Sentinel product by its name or its files.")
+
+
+def _indexed(address: str, index: bytes | str | os.PathLike[str], renew: Callable[[], str] | None) -> Container:
+    """The product at an address, opened by its index: nothing is asked of the address."""
+    from extenso_nb.readers.index import PACKED_LIMIT, load
+    from extenso_nb.readers.opening import is_address, open_container, open_object
+    from extenso_nb.storage.ranged import FileObject, RemoteObject
+
+    if not is_address(address):
+        return open_container(address)
+    if not isinstance(index, bytes):
+        text = os.fspath(index)
+        if is_address(text):
+            index = RemoteObject(text).whole(PACKED_LIMIT)
+        else:
+            file = FileObject(text)
+            index = file.read(0, min(file.size, PACKED_LIMIT + 1))
+    source = RemoteObject(address, renew=renew)
+    sparse = load(index, source)
+    source.expect(sparse.size)
+    return open_object(sparse)
+
+
+def share_addresses(client: Any) -> int:
+    """Tell the workers of a `dask.distributed` client the signed addresses of products that are open here.
+
+    Signed parts of addresses do not travel with lazy arrays. Workers of the same user on this machine find them by
+    themselves; those on other machines have to be told, again after new products were opened. Returns how many were told.
+    """
+    from extenso_nb.storage import share
+
+    return share(client)
 
 
 def _collection(container: Container) -> str | None:

@@ -3,14 +3,17 @@
 GDAL handles are not thread-safe, and a JPEG 2000 handle shared by threads gives wrong pixels without an error. So no
 handle is kept or shared: each read opens the member, reads its window, and closes it (3 ms for a local JPEG 2000). What is
 left is a description of the member (path, shape, type), which pickles into workers.
+
+Of a member at an address only what the window touches is fetched, by as few requests as it takes: of a JPEG 2000 file
+the tiles, as a codestream of their own (`jp2.Codestream`); of a TIFF the strips or tiles, handed to GDAL where it asks.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -18,12 +21,13 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from extenso_nb.errors import DamagedProduct, IncompleteProduct
-from extenso_nb.readers import jp2
+from extenso_nb.readers import image_tiles, jp2
 
 if TYPE_CHECKING:
-    from extenso_nb.readers.container import Container
+    from extenso_nb.readers.container import Container, Location
+    from extenso_nb.readers.image_tiles import Window
 
-__all__ = ["Image", "ImageArray", "Packing", "chunk_sizes", "control_points", "probe"]
+__all__ = ["Image", "ImageArray", "ImageFile", "Packing", "chunk_sizes", "control_points", "probe", "survey"]
 
 CHUNK = 2048
 """Rows and columns that a chunk of `chunks="auto"` comes near to: 2 x 2 tiles of a 10 m band, 17 MB of float32."""
@@ -38,15 +42,25 @@ _quiet = threading.Lock()
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """One image member: where it lies and what it holds, read from the file itself."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFile:
+    """An image member: where its bytes are."""
 
     path: str
-    """As GDAL opens it."""
+    """As GDAL opens it; empty where it lies at an address."""
     member: str
     source: str
     """The product that it is part of, for messages."""
+    where: Location | None = field(default=None, repr=False)
+    """Its bytes, where it lies at an address as it is."""
+    container: Container | None = field(default=None, repr=False)
+    """The zip, where it lies at an address and is deflated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image(ImageFile):
+    """One image member: where it lies and what it holds, read from the file itself."""
+
     height: int
     width: int
     bands: int
@@ -57,6 +71,11 @@ class Image:
     """`EPSG:<code>` or WKT; None where the file has none."""
     transform: tuple[float, ...]
     """(x size, row rotation, west edge, column rotation, y size, north edge): the first six of an Affine."""
+
+    @property
+    def access(self) -> str:
+        """How its pixels are read: `gdal`, or `ranges` of bytes."""
+        return "gdal" if self.where is None else "ranges"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +154,12 @@ class ImageArray(BackendArray):
             pixels: np.ndarray[Any, Any] = dataset.read(window=((top, bottom), (left, right)))
             return pixels
 
-        return _with_dataset(image.path, image.member, image.source, read, quiet=image.transform == _NOWHERE)
+        window = (top, bottom, left, right)
+        if image.where is not None and not isinstance(image.where.path, str) and image_tiles.is_jp2(image.where):
+            tiles = image_tiles.codestream(image, window)
+            if tiles is not None:
+                return _in_memory(image, tiles, read)
+        return _with_dataset(image, read, quiet=image.transform == _NOWHERE, window=window)
 
 
 def _span(key: Any, size: int) -> tuple[int, int, Any]:
@@ -156,7 +180,7 @@ def _span(key: Any, size: int) -> tuple[int, int, Any]:
     return low, int(wanted.max()) + 1, wanted - low
 
 
-def opened(path: str) -> Any:
+def opened(path: str, **options: Any) -> Any:
     """An image as a rasterio dataset: JPEG 2000 or TIFF, as those of products are, whatever their names say.
 
     Of the other formats that GDAL knows some, such as VRT, are read from paths and addresses that stand in the file.
@@ -165,46 +189,88 @@ def opened(path: str) -> Any:
     from rasterio.errors import RasterioIOError
 
     try:
-        return rasterio.open(path, driver="JP2OpenJPEG")
+        return rasterio.open(path, driver="JP2OpenJPEG", **options)
     except RasterioIOError:
         with contextlib.suppress(RasterioIOError):
-            return rasterio.open(path, driver="GTiff")
+            return rasterio.open(path, driver="GTiff", **options)
         raise
 
 
-def _open(path: str, quiet: bool) -> Any:
-    """The file as a rasterio dataset; `quiet` is for images without a place, which the caller deals with."""
+@contextlib.contextmanager
+def _placeless(quiet: bool) -> Iterator[None]:
+    """No warning of images without a place, which the caller deals with."""
     import warnings
 
     from rasterio.errors import NotGeoreferencedWarning
 
     if not quiet:
-        return opened(path)
+        yield
+        return
     with _quiet, warnings.catch_warnings():  # filters are the process's, hence the lock
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return opened(path)
+        yield
+
+
+@contextlib.contextmanager
+def _dataset(file: ImageFile, quiet: bool, window: Window | None) -> Iterator[Any]:
+    """The member as a rasterio dataset, open for that long."""
+    if file.where is None and file.container is None:
+        with _placeless(quiet):
+            dataset = opened(file.path)
+        with dataset:
+            yield dataset
+        return
+    opener = image_tiles.Opener(file)
+    try:
+        with _placeless(quiet):
+            dataset = opened(opener.name, opener=opener)
+        with dataset:
+            if window is not None:
+                opener.preload(image_tiles.touched(dataset, window))
+            yield dataset
+    finally:
+        if opener.failure is not None:  # GDAL makes of it a sentence of its own, or none
+            raise opener.failure
 
 
 def _with_dataset(
-    path: str, member: str, source: str, use: Callable[[Any], _Result], *, quiet: bool = False
+    file: ImageFile, use: Callable[[Any], _Result], *, quiet: bool = False, window: Window | None = None
 ) -> _Result:
-    """What `use` makes of the member as a rasterio dataset, open for that long; GDAL's errors become DamagedProduct."""
+    """What `use` makes of the member as a rasterio dataset; GDAL's errors become DamagedProduct."""
     import rasterio
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
     try:
-        with rasterio.Env(**GDAL), _open(path, quiet) as dataset:
+        with rasterio.Env(**GDAL), _dataset(file, quiet, window) as dataset:
             return use(dataset)
     except (RasterioError, CPLE_BaseError) as error:
-        reason = _plain(error.__cause__ or error, path)
+        reason = _plain(error.__cause__ or error, file.path)
     # Raised outside the handler, without cause and context: GDAL's own errors do not pickle, and this one would come back
     # from a dask worker as a bare Exception.
-    raise DamagedProduct(f"{member} in {source} cannot be read: {reason}", member=member)
+    raise DamagedProduct(f"{file.member} in {file.source} cannot be read: {reason}", member=file.member)
+
+
+def _in_memory(image: Image, content: bytes, use: Callable[[Any], _Result]) -> _Result:
+    """What `use` makes of the bytes of an image. Raises as `_with_dataset` does."""
+    import rasterio
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+    from rasterio.io import MemoryFile
+
+    try:
+        with rasterio.Env(**GDAL), MemoryFile(content) as memory:
+            with _placeless(True):
+                dataset = memory.open(driver="JP2OpenJPEG")
+            with dataset:
+                return use(dataset)
+    except (RasterioError, CPLE_BaseError) as error:
+        reason = _plain(error.__cause__ or error, "/vsimem/")
+    raise DamagedProduct(f"{image.member} in {image.source} cannot be read: {reason}", member=image.member)
 
 
 def _plain(error: BaseException, path: str) -> str:
-    text = str(error).replace(path, "the file").strip()
+    text = (str(error).replace(path, "the file") if path else str(error)).strip()
     return (text or type(error).__name__).rstrip(".") + "."
 
 
@@ -227,13 +293,11 @@ def probe(container: Container, member: str, expected: tuple[str, tuple[float, .
     """
     if container.is_empty(member):
         raise IncompleteProduct(f"{member} in {container.uri} has no bytes.", member=member)
-    path = container.gdal_path(member)
+    file = _file(container, member)
     found = jp2.header(container.head(member, jp2.HEAD))
     if found is not None and expected == (f"EPSG:{found.epsg}", found.transform, (found.height, found.width)):
         return Image(
-            path=path,
-            member=member,
-            source=container.uri,
+            **_fields(file),
             height=found.height,
             width=found.width,
             bands=found.components,
@@ -242,17 +306,28 @@ def probe(container: Container, member: str, expected: tuple[str, tuple[float, .
             crs=expected[0],
             transform=expected[1],
         )
-    return _ask_gdal(path, member, container.uri)
+    return _ask_gdal(file)
 
 
-def _ask_gdal(path: str, member: str, source: str) -> Image:
+def _file(container: Container, member: str) -> ImageFile:
+    where = container.locate(member)
+    if where is not None and not isinstance(where.path, str):
+        return ImageFile(path="", member=member, source=container.uri, where=where)
+    if where is None and container.remote is not None:
+        return ImageFile(path="", member=member, source=container.uri, container=container)
+    return ImageFile(path=container.gdal_path(member), member=member, source=container.uri)
+
+
+def _fields(file: ImageFile) -> dict[str, Any]:
+    return {item.name: getattr(file, item.name) for item in fields(ImageFile)}
+
+
+def _ask_gdal(file: ImageFile) -> Image:
     def describe(dataset: Any) -> Image:
         crs = dataset.crs
         code = crs.to_epsg() if crs else None
         return Image(
-            path=path,
-            member=member,
-            source=source,
+            **_fields(file),
             height=dataset.height,
             width=dataset.width,
             bands=dataset.count,
@@ -262,7 +337,23 @@ def _ask_gdal(path: str, member: str, source: str) -> Image:
             transform=tuple(dataset.transform)[:6],
         )
 
-    return _with_dataset(path, member, source, describe, quiet=True)
+    return _with_dataset(file, describe, quiet=True)
+
+
+def survey(container: Container, member: str) -> None:
+    """Read what any later window of an image needs, but pixels: so that an index has it. Raises as `probe` does."""
+    file = _file(container, member)
+    if file.where is None:
+        return
+    if image_tiles.is_jp2(file.where):
+        image_tiles.survey(file.where)
+        return
+
+    def look(dataset: Any) -> None:
+        image_tiles.touched(dataset, (0, dataset.height, 0, dataset.width))
+        _ = dataset.gcps
+
+    _with_dataset(file, look, quiet=True)
 
 
 def control_points(image: Image) -> np.ndarray[Any, Any]:
@@ -275,7 +366,7 @@ def control_points(image: Image) -> np.ndarray[Any, Any]:
         found, _ = dataset.gcps
         return np.array([(gcp.row, gcp.col, gcp.x, gcp.y, gcp.z or 0.0) for gcp in found]).reshape(-1, 5)
 
-    return _with_dataset(image.path, image.member, image.source, points, quiet=True)
+    return _with_dataset(image, points, quiet=True)
 
 
 def chunk_sizes(image: Image) -> dict[str, int]:

@@ -32,8 +32,9 @@ from extenso_nb.errors import (
 )
 from extenso_nb.models import Product
 from extenso_nb.readers.arrays import GDAL, opened
-from extenso_nb.readers.container import Container, open_container
+from extenso_nb.readers.container import Container
 from extenso_nb.readers.metadata import parsed
+from extenso_nb.readers.opening import open_container
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,9 +3,8 @@
 No handle is kept: each read opens the file, reads its window, and closes it (1 ms), so that what is left is a description
 of the variable (file, path, shape, type), which pickles into workers. h5py lets one thread at a time into the HDF5 library.
 
-Members of a folder and stored members of a zip are read in place. Deflated members have no byte that can be sought: they
-are inflated once a process, into unnamed temporary files that are at most `SPOOL_LIMIT` together, and that the system
-removes when the process ends, however it ends.
+Members of a folder and stored members of a zip are read in place; at an address their chunks are fetched side by side.
+Deflated members are inflated once a process: see `spool`.
 """
 
 from __future__ import annotations
@@ -14,10 +13,9 @@ import contextlib
 import errno
 import io
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,14 +24,15 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from extenso_nb.errors import DamagedProduct, ExtensoError, IncompleteProduct, ReaderError, UnsupportedProduct
-from extenso_nb.readers import cf
+from extenso_nb.readers import cf, hdf5_chunks
+from extenso_nb.readers.sparse import SparseFile
+from extenso_nb.readers.spool import spooled
 
 if TYPE_CHECKING:
     from extenso_nb.readers.container import Container, Location
 
 __all__ = [
     "CHUNK",
-    "SPOOL_LIMIT",
     "File",
     "Group",
     "Stored",
@@ -43,88 +42,23 @@ __all__ = [
     "open_file",
     "read_group",
     "rechunk",
+    "survey",
     "to_tree",
     "variable",
 ]
 
 Array = np.ndarray[Any, Any]
+Ahead = Callable[[Any], list[tuple[int, int]]]
 
 CHUNK = 2048 * 2048
 """Numbers that a chunk of `chunks="auto"` comes near to: 17 MB of float32."""
-SPOOL_LIMIT = 4_000_000_000
-"""Bytes of inflated members that a process keeps at most, unless a single one is larger."""
-
-_SPOOL_FILES = 256  # open files; a process has 1024 as a rule, and SLSTR has 111 members
 _NETCDF3 = b"CDF"
+_SMALL = 16_384  # bytes of a variable that an index holds itself
 _AXIS_MAX = 50_000_000  # axes are read at opening; the longest of a product have a million values
 _DEPTH = 20  # of groups in groups; METADATA of Sentinel-5P has 9
 
 
 # --- where the bytes are ---------------------------------------------------------------------------------------------
-class _Spool:
-    """A deflated member, inflated into an unnamed temporary file."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.file: Any = None
-        self.size = 0
-
-    def __del__(self) -> None:
-        if self.file is not None:
-            self.file.close()
-
-
-class _Spools:
-    """The inflated members of this process; the least recently used go first.
-
-    One that is being read stays until its last reader has let go of it: dropping it from here only ends its being found.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._spools: OrderedDict[tuple[Any, ...], _Spool] = OrderedDict()
-
-    def get(self, container: Container, member: str) -> _Spool:
-        key = (container.uri, _stamp(container.path), member)
-        with self._lock:
-            spool = self._spools.setdefault(key, _Spool())
-            self._spools.move_to_end(key)
-        with spool.lock:
-            if spool.file is None:
-                try:
-                    spool.file = container.open(member)
-                except OSError as error:
-                    raise ReaderError(
-                        f"{member} in {container.uri} cannot be inflated into a temporary file: {error.strerror}.",
-                        hint="Unzip the product, or set TMPDIR to a directory with room for it.",
-                        member=member,
-                    ) from error
-                spool.size = container.size(member)
-                self._trim(key)
-        return spool
-
-    def _trim(self, keep: tuple[Any, ...]) -> None:
-        with self._lock:
-            total = sum(spool.size for spool in self._spools.values())
-            for key in list(self._spools):
-                if total <= SPOOL_LIMIT and len(self._spools) <= _SPOOL_FILES:
-                    break
-                if key != keep and self._spools[key].size:
-                    total -= self._spools.pop(key).size
-
-
-_spools = _Spools()
-
-
-def _stamp(path: str) -> tuple[int, int] | None:
-    """What changes when a file is replaced by another one of the same name."""
-    try:
-        state = os.stat(path)  # noqa: PTH116 - a str from the container
-    except OSError:
-        return None
-    return state.st_mtime_ns, state.st_size
-
-
 class _Stream(io.RawIOBase):
     """The bytes of a member for h5py, at a position of its own.
 
@@ -183,25 +117,37 @@ class File:
     """The zip of a deflated member."""
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[Any]:
+    def open(self, ahead: Ahead | None = None) -> Iterator[Any]:
         """The file as h5py opens it, for the length of a `with`. Raises DamagedProduct or ReaderError for it."""
         import h5py
 
         # Through a stream of our own for plain files too: HDF5 refuses to open a file with other locking than some other
         # reader in the process has it open with, and locks fail on some read-only mounts.
         with self._stream() as stream, h5py.File(stream, "r") as handle:
+            if ahead is not None and isinstance(stream, SparseFile):
+                stream.preload(ahead(handle))
             yield handle
 
-    def _stream(self) -> _Stream:
+    def _stream(self) -> io.RawIOBase:
         if self.where is not None:
             path, offset, size = self.where
+            if not isinstance(path, str):
+                return SparseFile(path, offset, size)
             return _Stream(os.open(path, os.O_RDONLY | os.O_CLOEXEC), offset, size, None)
         assert self.container is not None
-        spool = _spools.get(self.container, self.member)
+        spool = spooled(self.container, self.member)
         return _Stream(spool.file.fileno(), 0, spool.size, spool)
 
-    def use(self, work: Callable[[Any], Any]) -> Any:
+    def use(self, work: Callable[[Any], Any], *, ahead: Ahead | None = None) -> Any:
         """What `work` makes of the open h5py.File.
+
+        Parameters
+        ----------
+        work
+            Is given the file.
+        ahead
+            Is given the file before `work`: the ranges of bytes that `work` will read, which are fetched side by side where
+            the file lies at an address.
 
         Raises
         ------
@@ -211,7 +157,7 @@ class File:
             It is cut, or HDF5 cannot read it.
         """
         try:
-            with self.open() as handle:
+            with self.open(ahead) as handle:
                 return work(handle)
         except ExtensoError:
             raise
@@ -423,6 +369,38 @@ def _part(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(dtype.str) if dtype.kind in "iuf" else np.dtype(object)
 
 
+def survey(container: Container, member: str) -> None:
+    """Read what any later window of any variable needs, but the values: so that an index has it; of small ones these too.
+
+    Each variable is looked up in a file newly opened, as reading it does: HDF5 keeps what it has read. Classic netCDF files
+    are left out. Raises as `File.use` does.
+    """
+    if container.head(member, 3) == _NETCDF3:
+        return
+    names: list[str] = []
+
+    def listed(handle: Any) -> None:
+        import h5py
+
+        handle.visititems(lambda name, node: names.append(name) if isinstance(node, h5py.Dataset) else None)
+
+    open_file(container, member).use(listed)
+    for name in names:
+        open_file(container, member).use(partial(_look, container, member, name))
+
+
+def _look(container: Container, member: str, name: str, handle: Any) -> None:
+    node = handle[name]
+    ranges = hdf5_chunks.all_of(node)
+    where = container.locate(member)
+    if where is None or isinstance(where.path, str) or sum(length for _, length in ranges) > _SMALL:
+        return
+    for start, length in ranges:
+        where.path.note(where.offset + start, length)
+    if node.size and _type(node) is not None:
+        _ = node[(0,) * node.ndim]  # text of changing length lies elsewhere
+
+
 # --- arrays ----------------------------------------------------------------------------------------------------------
 class StoredArray(BackendArray):
     """The values of a `Stored`, read window by window. Reading raises as `File.use` does."""
@@ -450,7 +428,7 @@ class StoredArray(BackendArray):
             view = node if stored.part is None else node.fields(stored.part)
             return np.asarray(view[(*key, slice(None))] if stored.letters else view[key])
 
-        values: Array = stored.file.use(read)
+        values: Array = stored.file.use(read, ahead=lambda handle: hdf5_chunks.touched(handle[stored.path], key))
         if stored.is_text:
             return _text(values, joined=stored.letters)
         return values if self.unpack is None else self.unpack(values)

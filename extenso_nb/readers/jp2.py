@@ -1,4 +1,4 @@
-"""The main header of a JPEG 2000 file: size, tiles, sample type, and the place on Earth that its GML box gives.
+"""JPEG 2000 files: what the main header says (size, tiles, samples, the place on Earth of the GML box), and where tiles lie.
 
 Only the first kilobytes are needed, so that opening a product reads neither pixels nor, in a deflated zip, whole members
 (GDAL steps over the codestream to look for boxes behind it, and so inflates all of it). The boxes are those of ISO/IEC
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 import struct
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["HEAD", "Header", "header"]
+__all__ = ["HEAD", "Codestream", "Header", "header"]
 
 HEAD = 16_384
 """Bytes that `header` wants; those of ESA's files have the codestream begin within the first 3 kB."""
@@ -101,3 +103,158 @@ def _place(boxes: bytes) -> tuple[int | None, tuple[float, ...] | None]:
     if (zero_1, zero_2) != (0.0, 0.0):
         return None, None
     return int(epsg[1]), (dx, 0.0, x - dx / 2, 0.0, dy, y - dy / 2)
+
+
+# --- where tiles lie -------------------------------------------------------------------------------------------------
+_SOT, _SOD, _EOC, _TLM, _PPM, _PLM = 0xFF90, 0xFF93, 0xFFD9, 0xFF55, 0xFF60, 0xFF57
+_PART = struct.Struct(">HHHIBB")  # SOT, its length, tile, bytes of the tile-part, number, count: annex A.4.2
+_MAIN_MAX = 4_000_000  # of a main header
+
+Range = tuple[int, int]
+
+
+class Codestream:
+    """The tile-parts of a JPEG 2000 file, found from one to the next as far as needed, or by TLM where the file has it.
+
+    `cut` makes a codestream of the main header and some tiles: a decoder takes it for the whole file, reads these tiles,
+    and fails for the others. Annex A of ISO/IEC 15444-1.
+
+    Parameters
+    ----------
+    read
+        Gives a number of bytes from an offset of the file.
+    size
+        Bytes of the file.
+
+    Raises
+    ------
+    ValueError
+        No codestream of a kind that can be cut: the caller reads the whole file.
+    """
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+        self._read, self._size = read, size
+        self._lock = threading.Lock()
+        self._parts: dict[int, list[Range]] = {}
+        self._spread = False  # whether tiles have several parts
+        begin, main = self._main()
+        self.head = begin + len(main)
+        """Bytes before the first tile-part."""
+        self._tlm = [entry for kind, body in _segments(main) if kind == _TLM for entry in _lengths(body)]
+        if any(kind == _PPM for kind, _ in _segments(main)):
+            raise ValueError("its packet headers stand in its main header")
+        kept = [_raw(kind, body) for kind, body in _segments(main) if kind not in {_TLM, _PLM}]
+        self._header = main[:2] + b"".join(kept)
+        self._next = self.head
+        _, _, _, _, x1, y1, _, _, tile_x, tile_y, _, _, _ = _SIZ.unpack_from(main)
+        self.columns, self.rows = -(-x1 // tile_x), -(-y1 // tile_y)
+        if self._tlm:
+            self._by_table()
+
+    def _main(self) -> tuple[int, bytes]:
+        """Where the codestream begins, and its main header."""
+        length = HEAD
+        while True:
+            data = self._read(0, min(length, self._size))
+            begin = _codestream(data)
+            if begin is None:
+                raise ValueError("it has no codestream")
+            at = begin + 2
+            while at + 4 <= len(data):
+                kind, size = struct.unpack_from(">HH", data, at)
+                if kind == _SOT:
+                    return begin, data[begin:at]
+                if not 0xFF00 < kind <= 0xFFFF or size < 2:
+                    raise ValueError("its main header is wrong")
+                at += 2 + size
+            if len(data) >= min(self._size, _MAIN_MAX):
+                raise ValueError("it ends within its main header")
+            length *= 8
+
+    def _by_table(self) -> None:
+        at = self.head
+        for tile, length in self._tlm:
+            if length < _PART.size or at + length > self._size:
+                self._parts, self._tlm = {}, []
+                return
+            self._parts.setdefault(tile, []).append((at, length))
+            at += length
+        self._next = self._size
+
+    def ranges(self, tiles: Sequence[int]) -> list[Range]:
+        """Where the tile-parts of some tiles lie. Raises ValueError where there are none of one."""
+        with self._lock:
+            while any(tile not in self._parts for tile in tiles) and self._step():
+                pass
+            # A tile's further parts may stand anywhere behind its first: only a walk to the end finds all.
+            while self._spread and self._step():
+                pass
+            absent = [tile for tile in tiles if tile not in self._parts]
+            if absent:
+                raise ValueError(f"it has no tile {absent[0]}")
+            return sorted(part for tile in tiles for part in self._parts[tile])
+
+    def walk(self) -> None:
+        """Find all tile-parts."""
+        with self._lock:
+            while self._step():
+                pass
+
+    def _step(self) -> bool:
+        """Find the next tile-part; False at the end."""
+        at = self._next
+        if at + _PART.size > self._size:
+            return False
+        kind, size, tile, length, _, count = _PART.unpack(self._read(at, _PART.size))
+        if kind != _SOT or size != 10:
+            if kind == _EOC:
+                self._next = self._size
+                return False
+            raise ValueError(f"there is no tile-part at byte {at}")
+        length = length or self._size - at
+        if length < _PART.size or at + length > self._size:
+            raise ValueError(f"it ends within tile {tile}")
+        self._parts.setdefault(tile, []).append((at, length))
+        self._spread = self._spread or count != 1
+        self._next = at + length
+        return True
+
+    def cut(self, parts: Sequence[bytes], tiles: Sequence[int]) -> bytes:
+        """A codestream of these tile-parts. Raises ValueError where they are not those of `tiles`."""
+        found = {_PART.unpack_from(part)[2] for part in parts if len(part) >= _PART.size and part[:2] == b"\xff\x90"}
+        if found != set(tiles):
+            raise ValueError("its tiles are not where its main header has them")
+        return b"".join((self._header, *parts, b"\xff\xd9"))
+
+    def forget_table(self) -> bool:
+        """Go by the tile-parts themselves rather than by TLM, which was wrong; False where it was not used."""
+        with self._lock:
+            used, self._tlm = bool(self._tlm), []
+            if used:
+                self._parts, self._next = {}, self.head
+            return used
+
+
+def _segments(main: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 2
+    while at + 4 <= len(main):
+        kind, size = struct.unpack_from(">HH", main, at)
+        yield kind, main[at + 4 : at + 2 + size]
+        at += 2 + size
+
+
+def _raw(kind: int, body: bytes) -> bytes:
+    return struct.pack(">HH", kind, len(body) + 2) + body
+
+
+def _lengths(body: bytes) -> Iterator[tuple[int, int]]:
+    """Tile and length of each tile-part that a TLM segment lists (annex A.7.1)."""
+    if len(body) < 2:
+        return
+    tile_size, length_size = (body[1] >> 4) & 3, 4 if body[1] & 0x40 else 2
+    step = tile_size + length_size
+    for number, at in enumerate(range(2, len(body) - step + 1, step)):
+        # Without numbers the tiles stand in order, one part each; over several segments the count would go on, and
+        # then what is read is not the tile that is wanted, and the table is left aside.
+        tile = int.from_bytes(body[at : at + tile_size], "big") if tile_size else number
+        yield tile, int.from_bytes(body[at + tile_size : at + step], "big")

@@ -255,7 +255,7 @@ def _variable(wanted: _Wanted, image: RadarImage, file: Image) -> xr.Variable:
     )
     variable.encoding = {
         "source": file.source,
-        "access": "gdal",
+        "access": file.access,
         "radar": _radar(wanted, image, file, array),
     }
     if wanted.masked and detected:

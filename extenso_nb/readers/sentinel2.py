@@ -280,7 +280,7 @@ def _encoding(image: Image, packing: Packing | None, wanted: _Wanted) -> dict[st
     """How the file packs the values, and how they are read."""
     encoding: dict[str, Any] = {
         "source": image.source,
-        "access": "gdal",
+        "access": image.access,
         "grid_mapping": "spatial_ref",
         "preferred_chunks": {**({"band": image.bands} if image.bands > 1 else {}), **chunk_sizes(image)},
     }

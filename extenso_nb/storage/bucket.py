@@ -275,10 +275,10 @@ class BucketStorage(Storage):
         with self._told("written"):
             super().put_bytes(key, content)
 
-    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+    def read_range(self, key: str, start: int, length: int) -> bytes:
         """As of any storage. Raises BucketRefused."""
         with self._told("read"):
-            return super().read(key, start, length)
+            return super().read_range(key, start, length)
 
     def size(self, key: str) -> int:
         """As of any storage. Raises BucketRefused."""
