@@ -23,7 +23,7 @@ from xarray.core import indexing
 
 from extenso_nb.readers import open_product
 from extenso_nb.readers.arrays import ImageArray, probe
-from extenso_nb.readers.container import open_container
+from extenso_nb.readers.opening import open_container
 from extenso_nb.readers.sentinel2_metadata import BANDS, product_metadata
 
 pytestmark = [
@@ -35,10 +35,26 @@ pytestmark = [
 L1C = "s2_l1c/S2A_MSIL1C_20180629T000241_N0206_R030_T56JMM_20180629T012042.zip"
 L1C_B01 = "s2_l1c/S2A_MSIL1C_20180101T105441_N0206_R051_T31TDH_20180101T124911.SAFE.zip"
 L2A = "s2_l2a/S2A_MSIL2A_20181229T095411_N0211_R079_T33SVB_20181229T112231.SAFE"
-LADDER = [
-    *(f"L1C_N{number}" for number in "0201 0202 0204 0205 0206 0207 0208 0209 0300 0301 0400 0509".split()),
-    *(f"L2A_N{number}" for number in "0207 0208 0209 0210 0211 0212 0213 0214 0300 0301 0400 0500 0509 9999".split()),
-]
+STEPS = {
+    "L1C": ("0201", "0202", "0204", "0205", "0206", "0207", "0208", "0209", "0300", "0301", "0400", "0509"),
+    "L2A": (
+        "0207",
+        "0208",
+        "0209",
+        "0210",
+        "0211",
+        "0212",
+        "0213",
+        "0214",
+        "0300",
+        "0301",
+        "0400",
+        "0500",
+        "0509",
+        "9999",
+    ),
+}
+LADDER = [f"{level}_N{number}" for level, numbers in STEPS.items() for number in numbers]
 METRES = {"r10m": 10, "r20m": 20, "r60m": 60}
 
 
@@ -66,7 +82,9 @@ def assembled(shared_data: Path, target: Path, baseline: str | None, *, true_siz
             lambda match: f"<{match[1]}>{entry}</{match[1]}>" if (entry := next(listed, None)) else "",
             text,
         )
-        text, count = re.subn(r"(<PRODUCT_URI(?:_2A)?>)[^<]*", rf"\g<1>{name}.SAFE", text)  # GDAL makes names of images of it
+        text, count = re.subn(
+            r"(<PRODUCT_URI(?:_2A)?>)[^<]*", rf"\g<1>{name}.SAFE", text
+        )  # GDAL makes names of images of it
         assert count == 1
         files[f"MTD_MSI{level}.xml"] = text.encode()
     if true_sizes:
@@ -101,16 +119,24 @@ def bands(tree: xr.DataTree) -> Iterator[tuple[str, int, xr.DataArray]]:
 def satpy_scene(folder: Path, level: str) -> Any:
     satpy = pytest.importorskip("satpy")
     pytest.importorskip("bottleneck")
-    files = [str(path) for path in folder.rglob("*") if re.search(r"MTD_(MSIL..|TL)\.xml$|_B\w\w(_\d0m)?\.jp2$", path.name)]
+    files = [
+        str(path) for path in folder.rglob("*") if re.search(r"MTD_(MSIL..|TL)\.xml$|_B\w\w(_\d0m)?\.jp2$", path.name)
+    ]
     return satpy.Scene(filenames=files, reader="msi_safe" if level == "L1C" else "msi_safe_l2a")
 
 
-@pytest.mark.parametrize("baseline", [None, *LADDER[1:]])  # satpy cannot do without the Spectral_Information that N0201 lacks
+@pytest.mark.parametrize(
+    "baseline", [None, *LADDER[1:]]
+)  # satpy cannot do without the Spectral_Information that N0201 lacks
 def test_reflectance_as_satpy(shared_data: Path, tmp_path: Path, baseline: str | None) -> None:
     """O6: every band within 1e-7, per cent / 100; the same pixels are none. And the formula in float64, rounded once."""
     folder = assembled(shared_data, tmp_path, baseline)
     level = (baseline or "L1C").partition("_")[0]
-    scene, tree, stored = satpy_scene(folder, level), open_product(folder), open_product(folder, masked=False, scaled=False)
+    scene, tree, stored = (
+        satpy_scene(folder, level),
+        open_product(folder),
+        open_product(folder, masked=False, scaled=False),
+    )
     text = next(folder.glob("MTD_MSIL*.xml")).read_text()
     offsets = {int(at): float(value) for at, value in re.findall(r'_ADD_OFFSET band_id="(\d+)">(-?\d+)<', text)}
     seen, worst = 0, 0.0
@@ -126,7 +152,9 @@ def test_reflectance_as_satpy(shared_data: Path, tmp_path: Path, baseline: str |
         np.testing.assert_array_equal(np.isfinite(array.values), valid, label)
         np.testing.assert_array_equal(array.values[valid], right[valid], label)
         seen += 1
-    print(f"O6 {baseline or level}: {seen} bands, {worst:.1e} apart at most, demanded 1e-7; offset {set(offsets.values())}")
+    print(
+        f"O6 {baseline or level}: {seen} bands, {worst:.1e} apart at most, demanded 1e-7; offset {set(offsets.values())}"
+    )
     assert seen == (13 if level == "L1C" else 12)
     assert worst < 1e-7
     assert bool(offsets) == (baseline is not None and baseline[-4:] in {"0400", "0500", "0509"})
@@ -155,7 +183,9 @@ def test_reflectance_as_stackstac(shared_data: Path, tmp_path: Path, baseline: s
     offset = -0.1 if baseline.endswith("0509") else 0.0
     worst, seen = 0.0, 0
     for label, metres, array in bands(tree):
-        (file,) = [path for path in folder.rglob("*.jp2") if re.search(rf"IMG_DATA.*_{label}(_{metres}m)?\.jp2$", str(path))]
+        (file,) = [
+            path for path in folder.rglob("*.jp2") if re.search(rf"IMG_DATA.*_{label}(_{metres}m)?\.jp2$", str(path))
+        ]
         with rasterio.open(file) as image:
             shape, place, code, box = image.shape, image.transform, image.crs.to_epsg(), tuple(image.bounds)
         asset = {
@@ -175,7 +205,9 @@ def test_reflectance_as_stackstac(shared_data: Path, tmp_path: Path, baseline: s
         theirs, valid = stack.values[0, 0], np.isfinite(array.values)
         np.testing.assert_array_equal(array.values[valid], theirs[valid].astype(np.float32), label)
         assert (theirs[~valid] == offset).all()  # it takes "no data" from the files, which do not have it
-        np.testing.assert_allclose((array.x[[0, -1]], array.y[[0, -1]]), (stack.x[[0, -1]], stack.y[[0, -1]]), atol=1e-6)
+        np.testing.assert_allclose(
+            (array.x[[0, -1]], array.y[[0, -1]]), (stack.x[[0, -1]], stack.y[[0, -1]]), atol=1e-6
+        )
         worst = max(worst, abs(float(np.nanmean(array.values.astype(np.float64))) - float(np.mean(theirs[valid]))))
         seen += 1
     print(f"O7 {baseline}: means of {seen} bands {worst:.1e} apart at most, demanded 1e-8; pixels equal as float32")
@@ -216,7 +248,9 @@ def test_pixels_and_places_as_gdal(shared_data: Path, tmp_path: Path, baseline: 
                 seen.add((label, metres))
     assert seen == {(label, metres) for label, metres, _ in bands(tree)}
     for label, metres, array in bands(tree):
-        (file,) = [path for path in folder.rglob("*.jp2") if re.search(rf"IMG_DATA.*_{label}(_{metres}m)?\.jp2$", str(path))]
+        (file,) = [
+            path for path in folder.rglob("*.jp2") if re.search(rf"IMG_DATA.*_{label}(_{metres}m)?\.jp2$", str(path))
+        ]
         with rasterio.open(file) as image:
             assert array.rio.transform() == image.transform
             assert array.rio.crs == image.crs
@@ -254,7 +288,14 @@ def jpeg2000(shared_data: Path) -> Iterator[tuple[Path, str, bytes]]:
 def edges(size: int, tile: int) -> list[slice]:
     """Windows across the first and the last edge between tiles, before and behind an edge, and at both ends."""
     first, last = min(tile, size), max((size - 1) // tile * tile, 1)
-    found = [(first - 2, first + 2), (last - 2, last + 2), (first - 3, first), (last, last + 3), (0, 2), (size - 2, size)]
+    found = [
+        (first - 2, first + 2),
+        (last - 2, last + 2),
+        (first - 3, first),
+        (last, last + 3),
+        (0, 2),
+        (size - 2, size),
+    ]
     return [slice(max(start, 0), min(stop, size)) for start, stop in found if start < size]
 
 
@@ -346,6 +387,10 @@ def test_metadata_as_gdal(shared_data: Path, tmp_path: Path, baseline: str) -> N
                     wavelengths[label] = float(band["WAVELENGTH"])
     assert len(offsets) == (13 if level == "L1C" else 12)
     assert {label: ours.offset(label) for label in offsets} == offsets
-    apart = {label: abs(ours.wavelengths[label][0] - wavelengths[label]) for label in wavelengths if label in ours.wavelengths}
+    apart = {
+        label: abs(ours.wavelengths[label][0] - wavelengths[label])
+        for label in wavelengths
+        if label in ours.wavelengths
+    }
     assert max(apart.values(), default=0) < 13  # GDAL has a table of its own, of before the launch, for all satellites
     print(f"O15 {baseline}: equal, demanded exact; offsets {sorted(set(offsets.values()))}")

@@ -20,8 +20,8 @@ import rioxarray  # noqa: F401 - `.rio`
 import xarray as xr
 
 from extenso_nb.readers import open_product
-from extenso_nb.readers.container import open_container
 from extenso_nb.readers.ellipsoid import to_ecef
+from extenso_nb.readers.opening import open_container
 from extenso_nb.readers.orbit import Orbit
 from extenso_nb.readers.range_doppler import Geometry, seconds_after
 from extenso_nb.readers.sentinel1_metadata import Annotation, annotation
@@ -88,7 +88,9 @@ def on_their_orbit(one: Annotation) -> Geometry:
     """Ours with sarsen's orbit, sampled where the product has its state vectors."""
     fitted, times = satellite(one), np.sort(one.orbit_time).astype("datetime64[ns]")
     at = xr.DataArray(times, {"azimuth_time": times}, ("azimuth_time",), "azimuth_time")
-    position, velocity = (part(at).transpose("azimuth_time", "axis").values for part in (fitted.position, fitted.velocity))
+    position, velocity = (
+        part(at).transpose("azimuth_time", "axis").values for part in (fitted.position, fitted.velocity)
+    )
     return replace(Geometry.of(one), orbit=Orbit(seconds_after(one.first_line_time, times), position, velocity))
 
 
@@ -122,7 +124,9 @@ def test_terrain_of_rome(rome: Path, kind: str) -> None:
     dem, count = terrain(rome), 0
     for one in annotations(product):
         along, across = apart(looked_back(Geometry.of(one), dem), theirs(one, dem))
-        print(f"O4 Rome {kind}: {along * 1000:.2f} mm along, {across * 1000:.3f} mm across, demanded 20 mm GRD, 0.3 m SLC")
+        print(
+            f"O4 Rome {kind}: {along * 1000:.2f} mm along, {across * 1000:.3f} mm across, demanded 20 mm GRD, 0.3 m SLC"
+        )
         assert along < 0.003
         assert across < 0.0001
         count += 1
@@ -157,7 +161,9 @@ def span(wanted: np.ndarray) -> tuple[int, int]:
 
 def drawn(one: Annotation) -> xr.DataArray:
     """Heights of up to 3,000 m, 100 x 100, over the middle of an image."""
-    latitude, longitude, _ = Geometry.of(one).locate(one.lines * np.array([0.3, 0.7]), one.samples * np.array([0.3, 0.7]), 0.0)
+    latitude, longitude, _ = Geometry.of(one).locate(
+        one.lines * np.array([0.3, 0.7]), one.samples * np.array([0.3, 0.7]), 0.0
+    )
     y = np.linspace(latitude.min(), latitude.max(), 100)
     x = np.linspace(longitude.min(), longitude.max(), 100)
     heights = 1500 + 1500 * np.sin(np.arange(100)[:, None] / 7) * np.cos(np.arange(100) / 5)
@@ -181,7 +187,9 @@ def test_drawn_heights(shared_data: Path, name: str) -> None:
         grid = one.grid
         known = seconds_after(one.first_line_time, grid["azimuth_time"])
         point = to_ecef(grid["latitude"], grid["longitude"], grid["height"])
-        missed = np.abs(sought(one, xr.DataArray(np.moveaxis(point, -1, 0), {"axis": [0, 1, 2]}, ("axis", "y", "x")))[0] - known)
+        missed = np.abs(
+            sought(one, xr.DataArray(np.moveaxis(point, -1, 0), {"axis": [0, 1, 2]}, ("axis", "y", "x")))[0] - known
+        )
         met = np.abs(Geometry.of(one).look_back(grid["latitude"], grid["longitude"], grid["height"])[0] - known)
         grid_ours, grid_theirs = (float(part.max() * METRES_A_SECOND) for part in (met, missed))
         print(
