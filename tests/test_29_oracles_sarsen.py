@@ -7,8 +7,6 @@ heights drawn here.
 
 from __future__ import annotations
 
-import sys
-import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 import pytest
 import rioxarray  # noqa: F401 - `.rio`
 import xarray as xr
+from rome import rome
 
 from extenso_nb.readers import open_product
 from extenso_nb.readers.ellipsoid import to_ecef
@@ -25,6 +24,8 @@ from extenso_nb.readers.opening import open_container
 from extenso_nb.readers.orbit import Orbit
 from extenso_nb.readers.range_doppler import Geometry, seconds_after
 from extenso_nb.readers.sentinel1_metadata import Annotation, annotation
+
+__all__ = ["rome"]
 
 pytestmark = [
     pytest.mark.oracle,
@@ -92,20 +93,6 @@ def on_their_orbit(one: Annotation) -> Geometry:
         part(at).transpose("azimuth_time", "axis").values for part in (fitted.position, fitted.velocity)
     )
     return replace(Geometry.of(one), orbit=Orbit(seconds_after(one.first_line_time, times), position, velocity))
-
-
-@pytest.fixture(scope="module")
-def rome(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """sarsen's test data."""
-    pytest.importorskip("sarsen")
-    found = sorted((Path(sys.prefix) / "sdist").glob("sarsen-*.tar.gz"))
-    if not found:
-        pytest.skip(f"no source distribution of sarsen in {Path(sys.prefix) / 'sdist'}; `make oracle` fetches it")
-    target = tmp_path_factory.mktemp("sarsen")
-    with tarfile.open(found[-1]) as archive:
-        archive.extractall(target, filter="data")
-    (folder,) = target.glob("sarsen-*/tests/data")
-    return folder
 
 
 def terrain(rome: Path) -> xr.DataArray:
