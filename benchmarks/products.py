@@ -61,7 +61,7 @@ def row(path: Path, name: str) -> str:
     parts = [said] if said else []
     if missing:
         shown = ", ".join(Path(member).name or member for member in missing[:2])
-        parts.append(f"{len(missing)} members that its metadata list: {shown}{' ...' if len(missing) > 2 else ''}")
+        parts.append(f"{len(missing)} missing: {shown}{' ...' if len(missing) > 2 else ''}")
     notes = {str(value) for node in tree.subtree for key, value in node.attrs.items() if str(key).endswith("_note")}
     parts += sorted(notes)[:1]
     groups = kept_short(real.groups(tree))
