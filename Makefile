@@ -32,7 +32,7 @@ check: $(READY) ## style, types, import contracts
 unit: $(READY) ## the tests alone, two files at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-oracle: $(READY) ## compare the readers with other readers; CI runs this, too
+oracle: $(READY) ## compare the readers with other readers, and what is written with CF; CI runs this, too
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,oracle]'
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check -c constraints.txt --no-deps --no-binary :all: \
 	  --dest $(VENV)/sdist sarsen

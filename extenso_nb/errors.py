@@ -21,7 +21,8 @@
      │   ├─ UnknownAccount              no such account of this gateway (`extenso admin` only)
      │   ├─ UnknownOrder
      │   ├─ UnknownDelivery
-     │   └─ NoQuicklook                 the product has no picture (all of S5P, some of S1 and S3)
+     │   ├─ NoQuicklook                 the product has no picture (all of S5P, some of S1 and S3)
+     │   └─ NoIndex                     the delivered product is none that is read by ranges
      ├─ ConflictError                   right in itself, but not now
      │   ├─ QuotaExceeded               the order does not fit into the free storage
      │   ├─ OrderFinished               cancelling what has already ended
@@ -88,6 +89,7 @@ __all__ = [
     "InputError",
     "InvalidApiKey",
     "InvalidRequest",
+    "NoIndex",
     "NoQuicklook",
     "NotAuthenticated",
     "NotDelivered",
@@ -153,10 +155,10 @@ class ExtensoError(Exception):
 
 
 def _rebuild(
-    kind: type[ExtensoError], message: str, hint: str, details: dict[str, Any], correlation_id: str | None
+    kind: type[ExtensoError], message: str, hint: str, details: dict[str, Any], told: str | None
 ) -> ExtensoError:
     error = kind(message, hint=hint, **details)
-    error.correlation_id = correlation_id
+    error.correlation_id = told
     return error
 
 
@@ -320,6 +322,13 @@ class NoQuicklook(NotFoundError):
     default_hint = "Use the footprint; after delivery `plot` draws a map of the data."
 
 
+class NoIndex(NotFoundError):
+    """The delivered product has no index: it is none that is read by ranges."""
+
+    status, code = 404, 1205
+    default_hint = "Open it without an index, or download it."
+
+
 # --- not now ---------------------------------------------------------------------------------------------------------
 class ConflictError(ExtensoError):
     """Right in itself, but not in this state."""
@@ -420,10 +429,7 @@ class DamagedProduct(TransferError):
 
 
 class ProductOffline(TransferError):
-    """The source has the product in cold storage and is bringing it back.
-
-    `details["retry_after"]` has the seconds after which to ask again, where the source says so.
-    """
+    """The source is bringing the product back from cold storage; `retry_after` of `details`: seconds to wait, if known."""
 
     default_hint = "Ask again later: bringing it back takes minutes to days."
 
@@ -514,7 +520,7 @@ class ReaderError(ExtensoError):
 class UnsupportedProduct(ReaderError):
     """A product of a kind that no reader here knows."""
 
-    default_hint = "The kinds that open are listed in docs/readers.md."
+    default_hint = "The kinds that open are listed in docs/products.md."
 
 
 class IncompleteProduct(ReaderError):
@@ -532,10 +538,7 @@ class UnknownBand(ReaderError, KeyError):
 
 # --- the table -------------------------------------------------------------------------------------------------------
 def _descendants(kind: type[ExtensoError]) -> list[type[ExtensoError]]:
-    found = []
-    for child in kind.__subclasses__():
-        found += [child, *_descendants(child)]
-    return found
+    return [each for child in kind.__subclasses__() for each in (child, *_descendants(child))]
 
 
 def table() -> dict[tuple[int, int], type[ExtensoError]]:
@@ -569,8 +572,7 @@ def from_response(
     status
         HTTP status.
     body
-        The OneAtlas error body (`correlationId, hint, internalCode, message, timestamp`, and `details`),
-        or None when the answer was not one: a proxy's HTML page, say.
+        The OneAtlas error body, or None when the answer was not one: a proxy's HTML page, say.
     request
         What was asked, for the message: `"GET /order/products/orders/7"`. Without secrets.
     retry_after

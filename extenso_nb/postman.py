@@ -55,6 +55,7 @@ _FOLDERS: dict[str, tuple[_Request, ...]] = {
         _Request("Download", "download"),
         _Request("Download url", "download_url"),
         _Request("Delivery metadata", "metadata"),
+        _Request("Delivery index", "index"),
         _Request("Me", "me"),
         _Request("Delete", "delete"),
     ),

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from extenso_nb.client import AsyncClient, Client
-from extenso_nb.errors import AccessError, InputError, NotDelivered, ReaderError
+from extenso_nb.errors import AccessError, InputError, NoIndex, NotDelivered, ReaderError
 from extenso_nb.models import Delivery, Order
+from extenso_nb.storage import vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,12 +60,14 @@ class Session(Client):
         masked: bool = True,
         scaled: bool = True,
         chunks: Any = "auto",
+        fetch: bool = False,
         progress: Listener | bool | None = None,
     ) -> list[DataTree]:
         """Open what was delivered, lazily; one tree a product, in the order of the products.
 
-        Products of a gateway on this machine are opened where they lie. Others are fetched first, into the user's
-        cache: resumed where a download broke off, verified, and not fetched twice.
+        Products are opened where they lie. Those of a gateway elsewhere are read by ranges: their index is one request, and
+        only the chunks that are computed with are fetched, by links that are renewed as they expire. Workers of dask read
+        for themselves; see `readers.share_addresses` where they run on other machines.
 
         Parameters
         ----------
@@ -72,6 +75,9 @@ class Session(Client):
             An order, of which the delivered products are opened, or one delivery; object or id.
         masked, scaled, chunks
             As for `open_product`.
+        fetch
+            Fetch whole products of a gateway elsewhere first, into the user's cache, for who reads most of them: resumed
+            where a download broke off, verified, and not fetched twice.
         progress
             Where downloads are shown.
 
@@ -86,9 +92,10 @@ class Session(Client):
 
         trees, ready = [], self._ready(order)
         for delivery in ready:
-            path = self.local_path(delivery, progress=progress)
+            here = self.local_path(delivery, progress=progress) if fetch else self._here(delivery)
+            where = {"src": here} if here is not None else self._by_ranges(delivery)
             try:
-                trees.append(open_product(path, masked=masked, scaled=scaled, chunks=chunks))
+                trees.append(open_product(masked=masked, scaled=scaled, chunks=chunks, **where))
             except ReaderError as error:
                 if len(ready) > 1:
                     others = ", ".join(repr(other.id) for other in ready if other.id != delivery.id)
@@ -99,14 +106,28 @@ class Session(Client):
     def local_path(self, delivery: Delivery | str, *, progress: Listener | bool | None = None) -> Path:
         """A path on this machine of a delivered product; fetched into the cache when the gateway is elsewhere."""
         current = delivery if isinstance(delivery, Delivery) else self._ready(delivery)[0]
-        if self._storage is not None and current.key is not None:
-            here = self._storage / current.key
-            if here.is_file():
-                return here
+        if (here := self._here(current)) is not None:
+            return here
         # Port and all: two gateways of one host number their orders alike.
         folder = _cache() / re.sub(r"[^A-Za-z0-9.-]+", "-", urlsplit(self.url).netloc) / str(current.order_id)
         folder.mkdir(parents=True, exist_ok=True)
         return self.download(current, folder, progress=progress)[0]
+
+    def _here(self, delivery: Delivery) -> Path | None:
+        """Where the product lies on this machine, if it does."""
+        if self._storage is None or delivery.key is None:
+            return None
+        here = self._storage / delivery.key
+        return here if here.is_file() else None
+
+    def _by_ranges(self, delivery: Delivery) -> dict[str, Any]:
+        """How the product is read by ranges: its address, its index, and how the address is renewed."""
+        try:
+            index: bytes | None = self.index(delivery)
+        except NoIndex:
+            index = None
+        renew = _Renewal(self._address, vault.keep(self._owner_key.get_secret_value()), delivery.id)
+        return {"src": self.download_url(delivery).url, "index": index, "renew": renew}
 
     def _ready(self, order: Order | Delivery | int | str) -> list[Delivery]:
         if isinstance(order, (Delivery, str)):
@@ -126,6 +147,21 @@ class Session(Client):
         from extenso_nb.widgets import Explorer
 
         return Explorer(self, **settings)
+
+
+class _Renewal:
+    """Asks the gateway for a new link to a delivery; in workers too, where the key is looked up and never pickled."""
+
+    def __init__(self, url: str, key: str, delivery_id: str) -> None:
+        self._url, self._key, self._delivery_id = url, key, delivery_id
+
+    def __getstate__(self) -> dict[str, Any]:
+        vault.hand_over(self._key)
+        return self.__dict__
+
+    def __call__(self) -> str:
+        with Client(self._url, api_key=vault.find(self._key)) as client:
+            return client.download_url(self._delivery_id).url
 
 
 def connect(

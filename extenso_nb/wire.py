@@ -112,6 +112,7 @@ _ALL = (
     Verb("download", "GET", _DELIVERY + "/download", "Redirect to a signed URL of the product.", status=307),
     Verb("download_url", "GET", _DELIVERY + "/download-url", "That URL and when it expires."),
     Verb("metadata", "GET", _DELIVERY + "/metadata", "Metadata of a delivered product."),
+    Verb("index", "GET", _DELIVERY + "/index", "Its index: the bytes that opening it by ranges needs."),
     Verb("me", "GET", "/user-storage/me", "Account and storage."),
     Verb("health", "GET", "/health", "Whether the gateway and its sources answer.", token=False),
 )

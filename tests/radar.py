@@ -7,9 +7,11 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
+import xarray as xr
 from rasterio.errors import NotGeoreferencedWarning
 
 from extenso_nb.gateway.sources.sample import sentinel1
@@ -151,3 +153,40 @@ def _bursts(file: Path, swath: str) -> None:
     }.items():  # fmt: skip
         text = re.sub(rf"<{tag}>[^<]*", f"<{tag}>{value}", text)
     file.write_text(text)
+
+
+IW_OCN = "S1A_IW_OCN__2SDV_20210401T052623_20210401T052648_026269_032297_ECC8"
+
+OCN_FLAGS = {"flag_values": np.arange(4), "flag_meanings": "0:very, 1:good, 2:medium, 3:poor"}
+"""In the words of real products, which CF does not know."""
+
+
+def ocean(folder: Path, *, form: Any = "NETCDF4") -> Path:
+    """An IW ocean product: wind and radial velocity on grids, with holes."""
+    generator = np.random.default_rng(4)
+    wind = generator.uniform(0, 25, (40, 60)).astype(np.float32)
+    wind[3, 4] = -999
+    place = (("owiAzSize", "owiRaSize"), generator.uniform(0, 50, (40, 60)).astype(np.float32))
+    dataset = xr.Dataset(
+        {
+            "owiLat": (*place, {"units": "degree (decimal)"}),
+            "owiLon": (*place, {"units": "degrees_east"}),
+            "owiWindSpeed": (("owiAzSize", "owiRaSize"), wind, {"units": "m/s", "_FillValue": np.float32(-999)}),
+            "owiMask": (("owiAzSize", "owiRaSize"), generator.integers(0, 4, (40, 60)).astype(np.int8), OCN_FLAGS),
+            "owiNrcs": (("owiAzSize", "owiRaSize"), wind, {"units": "dB", "valid_range": [0, 100]}),
+            "owiWindDirection": (("owiAzSize", "owiRaSize"), wind, {"units": "degrees_north"}),
+            "rvlRadVel": (("rvlAzSize", "rvlRaSize", "rvlSwath"), generator.normal(size=(9, 8, 3)), {"units": "m / s"}),
+            "rvlSnr": (
+                ("rvlAzSize", "rvlRaSize", "rvlSwath"),
+                generator.normal(size=(9, 8, 3)),
+                {"units": "adimentional"},
+            ),
+        },
+        attrs={"missionName": "S1A"},
+    )
+    file = folder / f"{IW_OCN}.SAFE/measurement/s1a-iw-ocn-vv-20210401t052623-20210401t052648-026269-032297-001.nc"
+    file.parent.mkdir(parents=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset.to_netcdf(file, engine="netcdf4", format=form)
+    return folder / f"{IW_OCN}.SAFE"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +24,8 @@ class RangeServer:
     requests: list[tuple[str, int]] = field(default_factory=list)
     """Path, and bytes sent, of each request that was answered."""
     refused: int = 0
+    latency: float = 0.0
+    """Seconds before each answer."""
     address: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -52,6 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
+        time.sleep(self.owner.latency)
         if parse_qs(parts.query).get("X-Sig") != [self.owner.signature]:
             self._refuse(403)
             return
@@ -65,16 +69,25 @@ class _Handler(BaseHTTPRequestHandler):
             file.seek(first)
             content = file.read(last - first + 1)
         partial = self.owner.ranges and "Range" in self.headers
-        with self.owner.lock:
-            self.owner.requests.append((parts.path.lstrip("/"), len(content)))
         self.send_response(206 if partial else 200)
         if partial:
             self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
         self.send_header("Content-Length", str(len(content)))
         self.send_header("ETag", f'"{path.stat().st_mtime_ns:x}-{size:x}"')
         self.end_headers()
+        sent = 0
+        # Before the last piece: who has all of it may look at the counts at once. Some break a whole file off.
+        pieces = [content[at : at + 65_536] for at in range(0, len(content), 65_536)]
         with contextlib.suppress(ConnectionError):
-            self.wfile.write(content)
+            for piece in pieces[:-1]:
+                self.wfile.write(piece)
+                sent += len(piece)
+        complete = sent == sum(map(len, pieces[:-1]))
+        with self.owner.lock:
+            self.owner.requests.append((parts.path.lstrip("/"), len(content) if complete else sent))
+        if complete and pieces:
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(pieces[-1])
 
     def _asked(self, size: int) -> tuple[int, int]:
         found = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", "") if self.owner.ranges else "")

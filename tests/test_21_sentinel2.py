@@ -711,17 +711,3 @@ def test_unknown_chunks_and_addresses() -> None:
         readers.open_product("x", chunks="big")
     with pytest.raises(UnsupportedProduct):
         readers.open_product("ftp://host.example/key.zip")
-
-
-def test_the_documentation_runs(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import re
-
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / f"{ID}.SAFE.zip").symlink_to(made["stored"])
-    text = (Path(__file__).parent.parent / "docs" / "readers.md").read_text()
-    names: dict[str, Any] = {}
-    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        if "sentinel5p" not in code and ".s1." not in code:  # which tests 25 and 27 run
-            exec(code, names)
-    with xr.open_dataset("bands.nc", mask_and_scale=False) as written:
-        assert written["B04"].dtype == np.uint16

@@ -15,12 +15,11 @@ import rasterio
 import rasterio.shutil
 import xarray as xr
 from affine import Affine
+from drawn import KINDS, drawn
 from radar import zipped
 from ranges import RangeServer, range_server
 
 from extenso_nb.errors import DamagedProduct, ExtensoError, IncompleteProduct, ReaderError, UnsupportedProduct
-from extenso_nb.gateway.sources.sample.__main__ import draw
-from extenso_nb.gateway.sources.sample.plan import products
 from extenso_nb.readers import index, open_product
 from extenso_nb.readers.container import stream
 from extenso_nb.readers.opening import open_container
@@ -28,18 +27,11 @@ from extenso_nb.readers.sparse import BLOCK, Sparse, SparseFile
 from extenso_nb.storage import FileObject, RemoteObject
 from extenso_nb.storage.ranged import plan
 
-KINDS = ("S1A_IW_GRDH", "S2A_MSIL1C", "S2A_MSIL2A", "S3A_OL_1", "S3A_OL_2", "S3A_SL_1", "S3A_SL_2", "S5P_NRTI_L2__NO2")
-
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One drawn product of each kind, as delivered."""
-    folder = tmp_path_factory.mktemp("archive")
-    found = {}
-    for kind in KINDS:
-        spec = next(spec for spec in products() if spec.id.startswith(kind))
-        found[kind] = draw(spec, folder)
-    return found
+    return drawn(tmp_path_factory.mktemp("archive"))
 
 
 @pytest.fixture(scope="module")
@@ -372,3 +364,22 @@ def test_an_object_replaced_while_it_is_open_is_an_error(archive: dict[str, Path
         path.write_bytes(path.read_bytes())
         with pytest.raises(ExtensoError, match="was replaced"):
             tree["measurements/r10m/B04"].load()
+
+
+# --- the engine ------------------------------------------------------------------------------------------------------
+def test_the_engine_opens_addresses_and_keeps_their_secrets(
+    archive: dict[str, Path], indexes: dict[str, bytes], server: RangeServer
+) -> None:
+    path = archive["S2A_MSIL2A"]
+    address = server.url(path.name)
+    tree = xr.open_datatree(address, engine="extenso", index=indexes["S2A_MSIL2A"])
+    assert server.requests == []
+    dataset = xr.open_dataset(address, engine="extenso", group="measurements/r10m", chunks={})
+    for found in (tree["measurements/r10m"].to_dataset(), dataset):
+        assert server.signature not in f"{found.encoding}{found.attrs}{found!r}"
+        np.testing.assert_array_equal(found["B04"].values, open_product(path)["measurements/r10m/B04"].values)
+    for node in tree.subtree:
+        assert server.signature not in f"{node.encoding}{node.to_dataset().encoding}"
+    with pytest.raises(ExtensoError) as caught:
+        xr.open_dataset(address, engine="extenso", group="nothing")
+    assert server.signature not in str(caught.value)

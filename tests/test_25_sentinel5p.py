@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import re
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -590,7 +589,7 @@ def test_flags_have_no_mean(no2: Path) -> None:
 
 @pytest.mark.slow
 def test_an_orbit_takes_seconds() -> None:
-    """4172 x 450 pixels on 0.1 degree: the figure in docs/readers.md. Time is of the processor, which others do not lengthen."""
+    """4172 x 450 pixels on 0.1 degree: the figure in docs/products.md. Time is of the processor, which others do not lengthen."""
     import time
 
     lon, lat = swath(30.0, 0.0, rows=4172, columns=450, step=3.0, wide=0.3)
@@ -598,13 +597,3 @@ def test_an_orbit_takes_seconds() -> None:
     pixel, _, _ = overlaps(lon, lat, Grid.of(0.1, (-180, -90, 180, 90)))
     assert time.process_time() - started < 30
     assert len(np.unique(pixel)) == 4172 * 450
-
-
-def test_the_documentation_runs(no2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (Path(__file__).parent.parent / "docs" / "readers.md").read_text()
-    (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "sentinel5p" in block)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / re.findall(r'"(S5P_\w+\.nc)"', code)[0]).symlink_to(no2)
-    names: dict[str, Any] = {}
-    exec(code, names)
-    assert names["column"].units == "mol m-2"

@@ -8,7 +8,6 @@ import pickle
 import re
 import subprocess
 import sys
-import warnings
 import xml.etree.ElementTree as ET
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -828,24 +827,9 @@ def test_wave_mode(tmp_path: Path) -> None:
     assert len(tree["quality/calibration/WV1_003/VV/line"]) == 2
 
 
-def test_the_documentation_runs(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).parent.parent / "docs" / "readers.md").read_text()
-    (code,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if ".s1." in code]
-    (tmp_path / f"{radar.DRAWN.id}.SAFE.zip").symlink_to(made["stored"])
-    names: dict[str, Any] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PendingDeprecationWarning)  # affine's, of rioxarray
-        exec(code, names)
-    with rasterio.open("sigma0.tif") as written:
-        assert written.crs.to_epsg() == 32633
-        np.testing.assert_array_equal(written.read(1), names["chart"]["measurements/vv"])
-
-
 # --- OCN -------------------------------------------------------------------------------------------------------------
 OCN = "s1_ocn/S1A_WV_OCN__2SSV_20150619T211030_20150619T211738_006447_008883_C1F4.zip"
 NO_OCN = "s1_ocn/S1A_WV_OCN__2SSH_20150603T092625_20150603T093332_006207_008194_521E.zip"
-IW_OCN = "S1A_IW_OCN__2SDV_20210401T052623_20210401T052648_026269_032297_ECC8"
 
 
 @pytest.mark.parametrize("chunks", ["auto", None])
@@ -886,33 +870,9 @@ def test_wave_mode_ocean_product(shared_data: Path, tmp_path: Path, chunks: Any)
     assert pickle.loads(pickle.dumps(tree[label]["osw"].to_dataset())).equals(tree[label]["osw"].to_dataset())
 
 
-def ocean(folder: Path, *, form: str) -> Path:
-    """An IW ocean product: wind and radial velocity on grids, with holes."""
-    generator = np.random.default_rng(4)
-    wind = generator.uniform(0, 25, (40, 60)).astype(np.float32)
-    wind[3, 4] = -999
-    place = (("owiAzSize", "owiRaSize"), generator.uniform(0, 50, (40, 60)).astype(np.float32))
-    dataset = xr.Dataset(
-        {
-            "owiLat": place,
-            "owiLon": place,
-            "owiWindSpeed": (("owiAzSize", "owiRaSize"), wind, {"units": "m/s", "_FillValue": np.float32(-999)}),
-            "owiMask": (("owiAzSize", "owiRaSize"), generator.integers(0, 4, (40, 60)).astype(np.int8)),
-            "rvlRadVel": (("rvlAzSize", "rvlRaSize", "rvlSwath"), generator.normal(size=(9, 8, 3))),
-        },
-        attrs={"missionName": "S1A"},
-    )
-    file = folder / f"{IW_OCN}.SAFE/measurement/s1a-iw-ocn-vv-20210401t052623-20210401t052648-026269-032297-001.nc"
-    file.parent.mkdir(parents=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dataset.to_netcdf(file, engine="netcdf4", format=form)
-    return folder / f"{IW_OCN}.SAFE"
-
-
 @pytest.mark.parametrize("form", ["NETCDF4", "NETCDF3_CLASSIC", "NETCDF3_64BIT"])
 def test_ocean_product_of_one_file(tmp_path: Path, form: str) -> None:
-    folder = ocean(tmp_path, form=form)
+    folder = radar.ocean(tmp_path, form=form)
     (file,) = folder.glob("measurement/*.nc")
     with xr.open_dataset(file, mask_and_scale=False) as theirs:
         wind, speed, mask = (theirs[name].values for name in ("owiWindSpeed", "rvlRadVel", "owiMask"))
@@ -933,7 +893,7 @@ def test_ocean_product_of_one_file(tmp_path: Path, form: str) -> None:
 
 @pytest.mark.parametrize("form", ["NETCDF4", "NETCDF3_CLASSIC"])
 def test_damaged_ocean_products(tmp_path: Path, form: str) -> None:
-    folder = ocean(tmp_path, form=form)
+    folder = radar.ocean(tmp_path, form=form)
     (file,) = folder.glob("measurement/*.nc")
     whole = file.read_bytes()
     tree = open_product(folder)

@@ -138,7 +138,7 @@ def test_a_delivery_is_not_found_through_an_order_of_ones_own(
     mine = http.post(wire.VERBS["create_order"].url(), json=body, headers=headers)
     assert mine.status_code == 201
     assert mine.json()["id"] != alice.order
-    for name in ("delivery", "download", "download_url", "metadata"):
+    for name in ("delivery", "download", "download_url", "metadata", "index"):
         path = wire.VERBS[name].url(order_id=mine.json()["id"], delivery_id=f"{alice.order}-1")
         answer = http.get(path, headers=token)
         refused(answer, errors.UnknownDelivery)

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from drawn import real
 from PIL import Image
 from scripted import Gateway, ScriptedSource, cut_at, product_id, served
 from seaweed import ACCESS, SECRET
@@ -35,7 +36,7 @@ class Pictured(ScriptedSource):
 def source() -> ScriptedSource:
     source = Pictured()
     for number in range(4):
-        source.add(number)
+        source.add(number, data=real())
     return source
 
 
@@ -107,7 +108,7 @@ def test_every_request_succeeds_in_the_order_of_the_guide(
         runner.send("Create order")
         gateway.wait(int(runner.variables["orderId"]))
         after = ["All orders", "One order", "All deliveries", "Deliveries of an order", "One delivery"]
-        for name in [*after, "Download url", "Delivery metadata"]:
+        for name in [*after, "Download url", "Delivery metadata", "Delivery index"]:
             runner.send(name)
         assert runner.send("Download").content == source.data[runner.variables["productId"]]
         runner.send("Delete")
@@ -115,7 +116,10 @@ def test_every_request_succeeds_in_the_order_of_the_guide(
         runner.send("Create order")
         assert runner.send("Cancel").json()["status"] == "cancelled"
         used = {*before, "Me", "Health", "Create order in your own bucket", "Create order", *after}
-        assert used | {"Download url", "Delivery metadata", "Download", "Delete", "Cancel"} == runner.requests.keys()
+        assert (
+            used | {"Download url", "Delivery metadata", "Delivery index", "Download", "Delete", "Cancel"}
+            == runner.requests.keys()
+        )
 
 
 # --- its shape -------------------------------------------------------------------------------------------------------

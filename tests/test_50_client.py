@@ -242,7 +242,7 @@ def public_verbs() -> list[str]:
 
 
 def test_signatures_names_and_docstrings_are_equal_and_those_of_the_steps() -> None:
-    assert len(public_verbs()) == 19
+    assert len(public_verbs()) == 20
     for name in public_verbs():
         plain, awaitable = getattr(Client, name), getattr(AsyncClient, name)
         steps = vars(verbs_module.Verbs)[name].steps
@@ -320,6 +320,7 @@ def test_every_verb_asks_what_the_wire_says(far: FarEnd, flavour: Flavour, tmp_p
     far.on("delivery", (200, delivery()), **d)
     far.on("metadata", (200, metadata), **d)
     far.on("download_url", (200, {"url": far.url + "/files/x?sig=1", "expiresAt": NOW}), **d)
+    far.on("index", (200, b"extenso-index 1"), **d)
     far.on("quicklook", (200, PNG), product_id=S2)
     far.on("thumbnail", (200, PNG), product_id=S2)
 
@@ -342,6 +343,7 @@ def test_every_verb_asks_what_the_wire_says(far: FarEnd, flavour: Flavour, tmp_p
         assert [item.id for item in (yield c.deliveries(7))] == ["7-1", "7-2"]
         assert [item.id for item in (yield c.deliveries(7, status="failed"))] == ["7-2"]
         assert (yield c.metadata("7-1")).source == "s"
+        assert (yield c.index("7-1")) == b"extenso-index 1"
         signed = yield c.download_url("7-1")
         assert signed.url.endswith("?sig=1")
         assert (yield c.quicklook(S2)) == PNG

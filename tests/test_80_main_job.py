@@ -93,16 +93,21 @@ def test_found_ordered_delivered_and_opened_with_the_numbers_of_rasterio(
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
 
 
-def test_a_gateway_elsewhere_is_downloaded_from(eo: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_gateway_elsewhere_is_read_by_ranges_or_downloaded_from(
+    eo: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The same order through a connection that knows nothing but URL and key."""
     monkeypatch.setattr(session, "_cache", lambda: tmp_path / "cache")
     order = eo.wait(eo.order([L1C]), progress=False)
     with Session(eo.url, api_key=eo._owner_key.get_secret_value()) as far:
-        tree = far.open(order, progress=False)[0]
-        assert str(tmp_path) in tree.attrs["source_uri"]
-        red = tree["measurements/r10m"]["B04"]
         near = eo.open(order)[0]["measurements/r10m"]["B04"]
-        np.testing.assert_array_equal(red.values, near.values)
+        ranged = far.open(order)[0]
+        assert ranged.attrs["source_uri"].startswith(f"{eo.url}/files/")
+        np.testing.assert_array_equal(ranged["measurements/r10m"]["B04"].values, near.values)
+        assert not (tmp_path / "cache").exists()
+        fetched = far.open(order, fetch=True, progress=False)[0]
+        assert str(tmp_path) in fetched.attrs["source_uri"]
+        np.testing.assert_array_equal(fetched["measurements/r10m"]["B04"].values, near.values)
     eo.delete(order)
 
 

@@ -1,4 +1,4 @@
-"""README and notebooks run as they stand, in a home that is empty, over the sample archive."""
+"""README, notebooks and docs/products.md run as they stand, in a home that is empty, over the sample archive."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
+import radar
+import swaths
 from nbclient import NotebookClient
 from seaweed import ACCESS, SECRET, bucket_of
 
 from extenso_nb.gateway.embed import find
+from extenso_nb.gateway.sources.sample import sentinel1, sentinel2, sentinel3, sentinel5p
+from extenso_nb.gateway.sources.sample.plan import products
 from extenso_nb.storage import BucketStorage
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,6 +104,131 @@ def test_the_notebook_runs(path: Path, home: dict[str, str], tmp_path: Path, mon
     assert told == [], "a notebook that warns is not finished"
     pages = "".join(output.get("data", {}).get("text/html", "") for output in shown)
     assert "data:image/" in pages, "the search shows thumbnails"
+
+
+# --- docs/products.md ------------------------------------------------------------------------------------------------
+PRODUCTS = ROOT / "docs" / "products.md"
+
+
+def sections(path: Path) -> dict[str, list[str]]:
+    """Heading -> the Python below it, of the headings that have some."""
+    found: dict[str, list[str]] = {}
+    for part in re.split(r"^#+ ", path.read_text(), flags=re.MULTILINE)[1:]:
+        code = re.findall(r"```python\n(.*?)```", part, re.DOTALL)
+        if code:
+            found[part.partition("\n")[0]] = code
+    return found
+
+
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the products that the page names: those of the sample archive, and those that the tests draw."""
+    folder, drawn = tmp_path_factory.mktemp("delivered"), tmp_path_factory.mktemp("drawn")
+    modules = {"S1": sentinel1, "S2": sentinel2, "S3": sentinel3, "S5": sentinel5p}
+    specs = {spec.id: spec for spec in products()}
+    named = set(re.findall(r'"(S[1235]\w+)\.(?:SAFE|SEN3|nc)\b', PRODUCTS.read_text()))
+    for name in named & specs.keys():
+        modules[name[:2]].write(folder, specs[name])
+    for path in (
+        radar.slc(drawn), radar.ocean(drawn), swaths.altimetry(drawn), swaths.synergy(drawn), swaths.vegetation(drawn, "V10"),
+    ):  # fmt: skip
+        path.rename(folder / path.name)
+    there = {path.name.partition(".")[0] for path in folder.iterdir()}
+    assert named <= there, f"the page names products that nobody has: {named - there}"
+    return folder
+
+
+AFTERWARDS = {
+    "Opening": """
+        assert pixels.shape == (100, 100) and red.name == "B04" and float(pixels.max()) < 2""",
+    "Flags": """
+        share = float(wrong.mean())
+        assert 0 < share < 1 and float(reflectance.isnull().mean()) >= share""",
+    "Sentinel-2": """
+        assert ndvi.dtype == "float32" and ndvi.shape == bands.B04.shape
+        assert 0 < float(ndvi.notnull().mean()) < 1 and abs(ndvi).max() <= 1
+        assert west.rio.crs.to_epsg() == 4326""",
+    "Sentinel-1": """
+        import rasterio
+        with rasterio.open("sigma0.tif") as written:
+            assert written.crs.to_epsg() == 32633
+            assert (written.read(1)[20] == chart["measurements/vv"].values[20]).sum() > 10""",
+    "Bursts (SLC)": """
+        import xarray
+        assert numbers.dtype.kind == "c" and sigma0.dtype == "float32"
+        assert xarray.open_dataarray("burst.nc").equals(sigma0.compute())
+        group = tree["IW1/VV"].to_dataset()
+        try:
+            group.to_netcdf("complex.nc")
+        except ValueError:
+            group.to_netcdf("complex.nc", engine="netcdf4", auto_complex=True)
+            assert xarray.open_dataset("complex.nc", engine="netcdf4", auto_complex=True).vv.equals(group.vv)
+        else:
+            raise AssertionError("the page says that it is refused")""",
+    "Ocean (OCN)": """
+        assert wind.attrs["original_name"] == "owiWindSpeed" and "latitude" in wind.coords""",
+    "OLCI": """
+        assert chart["Oa08"].dims == ("latitude", "longitude") and float(chart["Oa08"].max()) > 0
+        assert radiance.attrs["units"].split(".")[0] == "mW" and 0 < float(zenith.mean()) < 90
+        assert chlorophyll.notnull().any()""",
+    "SLSTR": """
+        assert 180 < float(temperature.mean()) < 330 and shortwave.attrs["radiometric_adjustment"] == 1.11
+        assert 0 < float(lst.notnull().mean()) < 1 and 200 < float(lst.mean()) < 340""",
+    "SRAL": """
+        assert track["range_ocean"].attrs["units"] == "m" and track["range_ocean"].dtype == float""",
+    "SYN": """
+        assert plants["measurements"].to_dataset().rio.crs.to_epsg() == 4326 and ndvi.shape == (6, 8)
+        assert nadir.dims == ("rows", "columns")""",
+    "Sentinel-5P": """
+        assert column.units == "mol m-2" and clear.units == "molecules cm-2"
+        assert 0 < float(clear.notnull().mean()) <= 1
+        assert set(chart) == {column.name, column.name + "_weight", column.name + "_count"}""",
+    "Writing": """
+        assert again["measurements/r10m/B04"].rio.crs == tree["measurements/r10m/B04"].rio.crs
+        assert again["measurements/r10m/B04"].equals(tree["measurements/r10m/B04"].compute())
+        assert xr.open_dataset("bands.nc", mask_and_scale=False)["B04"].dtype.kind == "u"  # packed""",
+}
+"""Heading -> what must be true after its code."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("heading", sections(PRODUCTS))
+def test_the_page_on_products_runs(heading: str, home: dict[str, str], delivered: Path, tmp_path: Path) -> None:
+    for path in delivered.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    code = "".join(sections(PRODUCTS)[heading]) + textwrap.dedent(AFTERWARDS[heading])
+    done = ran([sys.executable, "-c", code], home, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr, "an example that warns is not finished"
+
+
+def test_each_example_is_looked_at() -> None:
+    assert AFTERWARDS.keys() == sections(PRODUCTS).keys()
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        other = path.parent / name if name else path
+        assert other.exists(), f"{path.name} links to {target}"
+        assert not anchor or anchor in anchors(other.read_text()), f"{path.name} links to {target}"
+
+
+def test_code_names_pages_that_exist() -> None:
+    named = {
+        page for path in (ROOT / "extenso_nb").rglob("*.py") for page in re.findall(r"docs/\w+\.md", path.read_text())
+    }
+    assert named
+    assert {page for page in named if not (ROOT / page).exists()} == set()
 
 
 @pytest.mark.slow

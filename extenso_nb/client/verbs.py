@@ -376,6 +376,13 @@ relative_orbit, polarisation, sensor_mode, tile, timeliness, identifier, **keywo
         order_id, delivery_id = inputs.delivery_ids(delivery)
         return (yield from self._get(DeliveryMetadata, "metadata", order_id=order_id, delivery_id=delivery_id))
 
+    @verb
+    def index(self, delivery: Delivery | str) -> Steps[bytes]:
+        """The index of a delivered product, for `open_product(address, index=...)`. Raises NotDelivered, NoIndex."""
+        order_id, delivery_id = inputs.delivery_ids(delivery)
+        place = {"order_id": order_id, "delivery_id": delivery_id}
+        return (yield from self._ask(wire.VERBS["index"], place, accept="application/octet-stream")).content
+
     # --- account and gateway ---------------------------------------------------------------------------------------
     @verb
     def login(self) -> Steps[None]:

@@ -378,6 +378,13 @@ def _metadata(
     return _tagged(request, _noun(service.metadata(account, order_id, delivery_id)))
 
 
+def _index(
+    request: Request, order_id: OrderNumber, delivery_id: DeliveryName, service: Services, account: AccountId
+) -> Response:
+    content = service.index(account, order_id, delivery_id)
+    return _tagged(request, Response(content, media_type="application/octet-stream"))
+
+
 def _me(service: Services, account: AccountId) -> JSONResponse:
     return _noun(service.account(account))
 
@@ -453,6 +460,7 @@ _ENDPOINTS: dict[str, Callable[..., Response]] = {
     "download": _download,
     "download_url": _download_url,
     "metadata": _metadata,
+    "index": _index,
     "me": _me,
     "health": _health,
 }

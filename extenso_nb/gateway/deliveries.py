@@ -140,6 +140,7 @@ class Deliveries:
         if self._dispatcher is not None:
             # Not for ever: it may wait for a database that is away.
             self._dispatcher.join(timeout=10)
+        self.transfers.indexer.close()
         DBOS.destroy(workflow_completion_timeout_sec=0)
         _current = None
 

@@ -93,7 +93,7 @@ class Error(BaseModel):
 class _Facts:
     """What `wire` does not say of a verb."""
 
-    answer: type[BaseModel] | Literal["pictures", "none", "redirect"]
+    answer: type[BaseModel] | Literal["pictures", "none", "redirect", "bytes"]
     fails: tuple[type[errors.ExtensoError], ...] = ()
     """Besides what all verbs share."""
     body: type[BaseModel] | None = None
@@ -130,6 +130,7 @@ _FACTS: dict[str, _Facts] = {
     "download": _Facts("redirect", (*_STORED, errors.InOwnBucket)),
     "download_url": _Facts(SignedUrl, (*_STORED, errors.InOwnBucket)),
     "metadata": _Facts(DeliveryMetadata, _STORED, tagged=True),
+    "index": _Facts("bytes", (*_STORED, errors.InOwnBucket, errors.NoIndex), tagged=True),
     "me": _Facts(Account),
     "health": _Facts(Health),
 }
@@ -263,6 +264,8 @@ def _success(verb: wire.Verb, facts: _Facts, body: Any) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": verb.summary, "headers": headers}
     if facts.answer == "pictures":
         answer["content"] = {"image/jpeg": {}, "image/png": {}}
+    elif facts.answer == "bytes":
+        answer["content"] = {"application/octet-stream": {}}
     elif facts.answer == "redirect":
         answer["description"] = (
             "Go to the signed URL in `Location`. It needs no header, answers Range and If-Range, and expires after an"

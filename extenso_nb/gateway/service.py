@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ from extenso_nb.errors import (
     EmptyOrder,
     InOwnBucket,
     InvalidRequest,
+    NoIndex,
     NoQuicklook,
     NotDelivered,
     ProductIdError,
@@ -203,6 +205,15 @@ class Service:
                 prefix=destination.prefix,
             )
         return delivery.key
+
+    def index(self, account: str, order_id: int, delivery_id: str) -> bytes:
+        """The index of a product in the free storage. Raises as `stored`, and NoIndex."""
+        self.stored(account, order_id, delivery_id)
+        key = self.metadata(account, order_id, delivery_id).index
+        if key is not None:
+            with contextlib.suppress(FileNotFoundError):
+                return self.destinations.storage.read(key)
+        raise NoIndex(f"Delivery {delivery_id} has no index: its product is none that is read by ranges.")
 
     def account(self, account: str) -> Account:
         """The account and its storage."""

@@ -25,6 +25,7 @@ from extenso_nb.errors import (
 from extenso_nb.gateway.catalogue import Catalogue
 from extenso_nb.gateway.checking import checking
 from extenso_nb.gateway.destinations import Destinations, Place
+from extenso_nb.gateway.indexing import Indexer
 from extenso_nb.gateway.sources import STORAGE, Content
 from extenso_nb.gateway.store import Store
 from extenso_nb.models import Delivery, DeliveryMetadata, Product
@@ -56,6 +57,7 @@ class Transfers:
         self.store = store
         self.destinations = destinations
         self.catalogue = catalogue
+        self.indexer = Indexer()
         self.stopped = threading.Event()
         """Set when the process is about to end: what waits for a source stops waiting."""
 
@@ -158,7 +160,7 @@ class Transfers:
 
     # --- the end -----------------------------------------------------------------------------------------------------
     def settle(self, delivery_id: str, stored: dict[str, Any]) -> dict[str, Any] | None:
-        """Write metadata.json and say delivered; None, or why the object is not there or cannot be kept.
+        """Write the index and metadata.json, and say delivered; None, or why the object is not there or cannot be kept.
 
         The object is taken away when the delivery has ended meanwhile.
         """
@@ -167,11 +169,11 @@ class Transfers:
             self._tidy(delivery)
             return None
         metadata = _metadata(delivery, stored)
-        values = {"key": stored["key"], "checksums": stored["checksums"]}
-        values["metadata"] = metadata.model_copy(update={"trail": ()}).to_wire()
+        values: dict[str, Any] = {"key": stored["key"], "checksums": stored["checksums"]}
         try:
             if self.store.holds(delivery_id, stored["holder"]):
-                self._write(self.destinations.of(account, delivery.order_id), metadata)
+                metadata = self._write(self.destinations.of(account, delivery.order_id), metadata)
+            values["metadata"] = metadata.model_copy(update={"trail": ()}).to_wire()
             self.store.deliver(delivery_id, stored["holder"], size=stored["size"], source=metadata.source, **values)
         except Exception as error:  # noqa: BLE001 - as in `bring`
             if self.store.holds(delivery_id, stored["holder"]):
@@ -197,13 +199,18 @@ class Transfers:
         except Exception:  # noqa: BLE001 - it is delivered all the same
             _log.warning("what lies beside delivery %s could not be removed", delivery.id, exc_info=True)
 
-    @staticmethod
-    def _write(place: Place, metadata: DeliveryMetadata) -> None:
+    def _write(self, place: Place, metadata: DeliveryMetadata) -> DeliveryMetadata:
+        """Write what lies beside a product: its index, where it can have one, and its metadata, which are returned."""
         if place.storage.size(metadata.key) != metadata.size:
             raise IncompleteTransfer(f"{metadata.key} has not the {metadata.size:,} bytes that were stored.")
         folder = metadata.key.rpartition("/")[0]
+        index = self.indexer.index(place.storage, metadata.key, metadata.checksums.get("sha256"))
+        if index is not None:
+            place.storage.put_bytes(f"{folder}/index", index)
+            metadata = metadata.model_copy(update={"index": f"{folder}/index"})
         text = metadata.model_dump_json(by_alias=True, exclude_none=True)
         place.storage.put_bytes(f"{folder}/metadata.json", text.encode())
+        return metadata
 
 
 class _Stream:

@@ -52,7 +52,7 @@ def open_product(
     Returns
     -------
     xarray.DataTree
-        Groups as in docs/readers.md; attributes of the product at the root.
+        Groups as in docs/products.md; attributes of the product at the root.
 
     Raises
     ------

@@ -16,6 +16,7 @@ import xarray as xr
 
 from extenso_nb.errors import InputError
 from extenso_nb.readers.calibration import axes
+from extenso_nb.readers.conventions import conform
 from extenso_nb.readers.ellipsoid import Floats
 from extenso_nb.readers.geolocation import each_group, first_image, geometry_of, has_images
 from extenso_nb.readers.interpolation import bilinear, stacked
@@ -345,6 +346,7 @@ def _geocoded(
         coords["time"] = xr.Variable(
             (), time, {"standard_name": "time", "long_name": "time of the middle of the image"}
         )
+    coords = dict(conform({"/": xr.Dataset(coords=coords)})["/"].variables)
     made = xr.DataArray(blocks.block(parts), coords, box.dimensions, str(array.name), dict(array.attrs))
     made.attrs["height"] = (
         "of the given elevation model" if isinstance(terrain, Terrain) else f"{terrain:g} m above the ellipsoid"

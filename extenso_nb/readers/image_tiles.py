@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from extenso_nb.errors import DamagedProduct, ExtensoError
 from extenso_nb.readers.container import Location, SubFile
-from extenso_nb.readers.jp2 import Codestream
+from extenso_nb.readers.jp2 import HEAD, Codestream
 from extenso_nb.readers.sparse import Sparse, SparseFile
 from extenso_nb.readers.spool import spooled
 
@@ -40,7 +40,8 @@ def _stream(where: Location) -> Codestream | None:
         def read(offset: int, length: int) -> bytes:
             if offset:
                 return sparse.peek(where.offset + offset, length)
-            return sparse.head(where.offset, length)
+            # What an index has of the beginning is enough as a rule.
+            return sparse.head(where.offset, length) if length <= HEAD else sparse.read(where.offset, length)
 
         try:
             sparse.memory[key] = Codestream(read, where.size)

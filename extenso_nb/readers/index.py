@@ -14,13 +14,14 @@ from __future__ import annotations
 import json
 import lzma
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from extenso_nb.errors import DamagedProduct, ExtensoError, UnsupportedProduct
 from extenso_nb.readers.sparse import Sparse
 
 if TYPE_CHECKING:
-    from extenso_nb.readers.container import Container
     from extenso_nb.storage import Ranged
 
 __all__ = ["LIMIT", "SUFFIX", "build", "load"]
@@ -35,6 +36,8 @@ SUFFIX = ".index"
 _MAGIC = b"extenso-index 1\n"
 _GAP = 64  # bytes between two pieces that are cheaper to hold than to name
 _PIECES_MAX = 2_000_000
+_IMAGES = (".jp2", ".tif", ".tiff")
+_THREADS = 16
 _FILTERS: list[dict[str, Any]] = [{"id": lzma.FILTER_LZMA2, "preset": 6}]
 
 
@@ -68,7 +71,7 @@ def build(source: Ranged, *, sha256: str | None = None) -> bytes:
 
 def _open_all(sparse: Sparse) -> None:
     """Open the product as a user does, and ask every image and every netCDF file of it where its chunks lie."""
-    from extenso_nb.readers import open_container_as_tree
+    from extenso_nb.readers import arrays, hdf5, open_container_as_tree
     from extenso_nb.readers.opening import open_object
 
     container = open_object(sparse)
@@ -84,24 +87,19 @@ def _open_all(sparse: Sparse) -> None:
     except ExtensoError:
         # Without its metadata a product opens as it is stored only.
         open_container_as_tree(container, masked=True, scaled=False, chunks=None)
-    for name in container.names():
-        if name in container.located:
-            _survey(container, name)
+    located = [name for name in container.names() if name in container.located]
+    images = [name for name in located if name.lower().endswith(_IMAGES)]
+    with warnings.catch_warnings(), ThreadPoolExecutor(_THREADS) as threads:
+        warnings.simplefilter("ignore")
+        for name in located:
+            if name.lower().endswith(".nc"):
+                hdf5.survey(container, name)
+        # Side by side: without a table in the file one tile leads to the next, a hundred round trips an image.
+        list(threads.map(partial(arrays.survey, container), images))
 
 
 def _is_text(name: str) -> bool:
-    return not name.lower().endswith((".jp2", ".tif", ".tiff", ".nc"))
-
-
-def _survey(container: Container, name: str) -> None:
-    from extenso_nb.readers import arrays, hdf5
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if name.lower().endswith(".nc"):
-            hdf5.survey(container, name)
-        elif name.lower().endswith((".jp2", ".tif", ".tiff")):
-            arrays.survey(container, name)
+    return not name.lower().endswith((*_IMAGES, ".nc"))
 
 
 def _merged(touched: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from extenso_nb.errors import InputError
+from extenso_nb.readers.conventions import conform
 
 __all__ = ["Grid", "overlaps", "regrid"]
 
@@ -480,5 +481,4 @@ def _on_grid(variables: dict[str, xr.Variable], grid: Grid, attributes: dict[Any
         ),
     }
     dataset = xr.Dataset(variables, coords, attributes)
-    result: xr.Dataset = dataset.rio.write_crs("EPSG:4326")
-    return result
+    return conform({"/": dataset.rio.write_crs("EPSG:4326")})["/"]

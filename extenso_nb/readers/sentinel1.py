@@ -29,6 +29,7 @@ from extenso_nb.readers import sentinel1_metadata as metadata
 from extenso_nb.readers.accessor import Sentinel1
 from extenso_nb.readers.arrays import Image, ImageArray, Packing, probe
 from extenso_nb.readers.calibration import Radar
+from extenso_nb.readers.conventions import conform
 from extenso_nb.readers.identity import from_name
 from extenso_nb.readers.range_doppler import Geometry
 from extenso_nb.readers.sentinel1_groups import burst_rows, burst_table, conditions, quality
@@ -109,7 +110,7 @@ def open_sentinel1(
     groups: dict[str, xr.Dataset] = {"/": xr.Dataset(attrs=_attributes(wanted, images))}
     slant = any(_is_slant(image, file) for image, file in probed)
     groups |= _slc(wanted, probed) if slant else _grd(wanted, probed)
-    return xr.DataTree.from_dict(groups)
+    return xr.DataTree.from_dict(conform(groups))
 
 
 def _is_slant(image: RadarImage, file: Image) -> bool:
@@ -309,7 +310,7 @@ def _ocean(wanted: _Wanted) -> xr.DataTree:
 
     groups = open_ocn(wanted.container, wanted.facts, masked=wanted.masked, chunks=wanted.chunks)
     attributes = {**_attributes(wanted, ()), "processing_level": "L2"}
-    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attributes), **groups})
+    return xr.DataTree.from_dict(conform({"/": xr.Dataset(attrs=attributes), **groups}))
 
 
 # --- attributes ------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from xarray.core import indexing
 
 from extenso_nb.errors import DamagedProduct, IncompleteProduct, ProductIdError, UnsupportedProduct
 from extenso_nb.readers.arrays import Image, ImageArray, Packing, chunk_sizes, probe
+from extenso_nb.readers.conventions import conform
 from extenso_nb.readers.sentinel2_metadata import (
     BANDS,
     Product,
@@ -113,7 +114,7 @@ def open_sentinel2(
                 groups[f"/{branch}/r{metres}m"] = _group(wanted, metres, members, chunks)
     if tile is not None and tile.sun is not None:
         groups["/conditions/geometry"] = _geometry(tile)
-    return xr.DataTree.from_dict(groups)
+    return xr.DataTree.from_dict(conform(groups))
 
 
 # --- members ---------------------------------------------------------------------------------------------------------
@@ -370,11 +371,12 @@ def _geometry(tile: Tile) -> xr.Dataset:
     coords: dict[str, Any] = {"angle": ("angle", ["zenith", "azimuth"])}
     if tile.corner is not None:
         x, y = tile.corner
-        coords["x"] = xr.Variable("x", x + step_x * np.arange(columns), {"units": "m", "long_name": "easting of node"})
-        coords["y"] = xr.Variable("y", y - step_y * np.arange(rows), {"units": "m", "long_name": "northing of node"})
+        along, down = ({"units": "m", "standard_name": f"projection_{axis}_coordinate"} for axis in "xy")
+        coords["x"] = xr.Variable("x", x + step_x * np.arange(columns), along | {"long_name": "easting of node"})
+        coords["y"] = xr.Variable("y", y - step_y * np.arange(rows), down | {"long_name": "northing of node"})
     if tile.crs is not None:
         coords["spatial_ref"] = _spatial_ref(tile.crs)
-    degrees = {"units": "degree", "grid_mapping": "spatial_ref"}
+    degrees = {"units": "degree"}
     variables: dict[str, Any] = {
         "sun_angles": (("angle", "y", "x"), tile.sun, {"long_name": "zenith and azimuth of the sun", **degrees})
     }
@@ -386,7 +388,10 @@ def _geometry(tile: Tile) -> xr.Dataset:
             tile.view,
             {"long_name": "zenith and azimuth of the line of sight, per band and detector", **degrees},
         )
-    return xr.Dataset(variables, coords)
+    dataset = xr.Dataset(variables, coords)
+    for array in dataset.data_vars.values() if tile.crs is not None else ():
+        array.encoding["grid_mapping"] = "spatial_ref"
+    return dataset
 
 
 def _from_identifier(identifier: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import xarray as xr
 
 from extenso_nb.readers.derived import Axis, Reflectance, TieAngle, derived, light
 from extenso_nb.readers.hdf5 import variable
-from extenso_nb.readers.sentinel3 import Grids, Product, Variables, renamed, row_time, split
+from extenso_nb.readers.sentinel3_product import Grids, Product, Variables, renamed, row_time, split
 
 __all__ = ["BANDS", "arrange"]
 

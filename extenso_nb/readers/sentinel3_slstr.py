@@ -30,7 +30,16 @@ import xarray as xr
 from extenso_nb.errors import InputError
 from extenso_nb.readers.derived import Axis, Reflectance, TieAngle, derived, light
 from extenso_nb.readers.hdf5 import Stored, variable
-from extenso_nb.readers.sentinel3 import Grids, Product, Variables, each_file, renamed, resolution, row_time, split
+from extenso_nb.readers.sentinel3_product import (
+    Grids,
+    Product,
+    Variables,
+    each_file,
+    renamed,
+    resolution,
+    row_time,
+    split,
+)
 
 __all__ = ["ADJUSTMENTS", "CHANNELS", "adjusted", "arrange_fire", "arrange_level_1", "arrange_surface", "arrange_water"]
 

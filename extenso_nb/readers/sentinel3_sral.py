@@ -13,7 +13,7 @@ import re
 import xarray as xr
 
 from extenso_nb.readers.hdf5 import Stored, variable
-from extenso_nb.readers.sentinel3 import Grids, Product, Variables, renamed
+from extenso_nb.readers.sentinel3_product import Grids, Product, Variables, renamed
 
 __all__ = ["arrange"]
 

@@ -14,7 +14,8 @@ from typing import Any
 import xarray as xr
 
 from extenso_nb.readers.hdf5 import Stored, variable
-from extenso_nb.readers.sentinel3 import Grids, Product, Variables, each_file, renamed, row_time, split
+from extenso_nb.readers.sentinel3_olci import BANDS
+from extenso_nb.readers.sentinel3_product import Grids, Product, Variables, each_file, renamed, row_time, split
 
 __all__ = ["arrange_aerosol", "arrange_swath", "arrange_vegetation"]
 
@@ -30,8 +31,6 @@ _IMAGE = ("rows", "columns")
 
 def arrange_swath(product: Product, grids: Grids) -> None:
     """The groups of SY_2_SYN."""
-    from extenso_nb.readers.sentinel3_olci import BANDS
-
     places: dict[str, xr.Variable | None] = {
         ours: product.coordinate("geolocation", theirs)
         for ours, theirs in (("latitude", "lat"), ("longitude", "lon"), ("altitude", "alt"))

@@ -19,6 +19,7 @@ import xarray as xr
 
 from extenso_nb.errors import IncompleteProduct, InputError, UnsupportedProduct
 from extenso_nb.readers import cf
+from extenso_nb.readers.conventions import conform
 from extenso_nb.readers.hdf5 import Group, Stored, read_group, rechunk, to_tree, variable
 from extenso_nb.readers.identity import product_attributes
 
@@ -92,7 +93,7 @@ def open_sentinel5p(
     found["/"].attrs = _attributes(container, root, masked=masked, scaled=scaled, missing=empty)
     if "/METADATA" in found:
         found["/METADATA"].attrs = root.attributes | found["/METADATA"].attrs
-    return to_tree(found, container.uri)
+    return to_tree(conform(found), container.uri)
 
 
 def _walk(

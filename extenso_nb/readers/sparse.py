@@ -81,6 +81,9 @@ class Sparse:
     def read(self, start: int, length: int) -> bytes:
         """Some bytes that opening needs. What is fetched for it is remembered, in blocks. Raises as `Ranged.read` does."""
         self.note(start, length)
+        return self._read(start, length)
+
+    def _read(self, start: int, length: int) -> bytes:
         known = self._known(start, length)
         if known is not None:
             return known
@@ -92,16 +95,14 @@ class Sparse:
         return whole[start - first * BLOCK : start - first * BLOCK + length]
 
     def head(self, start: int, length: int) -> bytes:
-        """Up to `length` bytes from `start`: as many as are known there, or all where none are."""
+        """Up to `length` bytes from `start`: as many as are known there, or all where none are.
+
+        Who asks says what of it an index needs: see `note`.
+        """
         at = bisect_right(self._starts, start) - 1
         if at >= 0 and self._starts[at] + len(self._pieces[at]) > start:
             return self._pieces[at][start - self._starts[at] :][:length]
-        wanted = self.touched
-        self.touched = None  # who asks says what of it was needed: see `note`
-        try:
-            return self.read(start, length)
-        finally:
-            self.touched = wanted
+        return self._read(start, length)
 
     def peek(self, start: int, length: int) -> bytes:
         """A few bytes, and nothing around them. Raises as `Ranged.read` does."""
@@ -116,6 +117,8 @@ class Sparse:
 
     def fetch(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of arrays, which nobody remembers: side by side, those that are known without a request."""
+        for part in ranges:
+            self.note(*part)  # an axis, say, whose values opening reads
         found = [self._known(start, length) for start, length in ranges]
         absent = [part for part, data in zip(ranges, found, strict=True) if data is None]
         fetched = iter(self.source.read_many(absent) if absent else [])

@@ -168,6 +168,9 @@ class BucketStorage(Storage):
         self.bucket = bucket
         self._store: S3Store = self._connected()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BucketStorage, (self.bucket,)
+
     def __repr__(self) -> str:
         return f"<BucketStorage {self.bucket.url}>"
 
