@@ -34,6 +34,8 @@ unit: $(READY) ## the tests alone, two files at a time
 
 oracle: $(READY) ## compare the readers with other readers, and what is written with CF; CI runs this, too
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,oracle]'
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check -c constraints.txt --no-deps --no-binary :all: \
+	  --dest $(VENV)/sdist sarsen
 	$(BIN)/python -m pytest -m oracle
 
 lab: $(READY) ## open the first notebook in JupyterLab

@@ -646,3 +646,14 @@ def test_errors_are_ours_whatever_stands_there(tmp_path: Path) -> None:
                 product.s1.geolocate()["measurements"]["latitude"][:3, :3].compute()
                 product.s1.geocode(500).compute()
     assert opened > 20
+
+
+def test_a_map_on_the_grid_of_its_heights_has_edges(made: Path) -> None:
+    """Coordinates that went there and back miss the outermost heights by rounding."""
+    array = open_product(made)["measurements/vv"]
+    place = middle(made)
+    y, x = (np.round(at, 3) + np.arange(12)[::way] / 3600 for at, way in zip(place, (-1, 1), strict=True))
+    terrain = xr.DataArray(np.full((12, 12), 100.0), {"y": y, "x": x}, ("y", "x")).rio.write_crs("EPSG:4326")
+    mapped = geocode(array, like=terrain, dem=terrain)
+    assert mapped.shape == terrain.shape
+    assert np.isfinite(mapped.values).all()

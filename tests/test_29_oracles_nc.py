@@ -1,6 +1,6 @@
-"""The same products through satpy (GPL-3.0), a peer that is asked and never depended on.
+"""The netCDF products through satpy (GPL-3.0), the netCDF library and kerchunk: peers that are asked and never depended on.
 
-`pip install '.[oracle]'`, then `pytest -m oracle`.
+`pip install '.[oracle]'`, then `pytest -m oracle`; with `-s` each says what it found.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
+import real
 
-from extenso_nb.gateway.sources.sample import sentinel3
-from extenso_nb.readers import open_product
+from extenso_nb.gateway.sources.sample import plan, sentinel3, sentinel5p
+from extenso_nb.readers import hdf5_chunks, open_product
 
 pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore")]
 
@@ -145,3 +147,119 @@ def test_slstr_angles(rbt: Path) -> None:
     assert (
         np.abs(node["solar_zenith_angle"].values - theirs).max() < 0.05
     )  # lines against splines, tie points 120 km apart
+
+
+# --- O12: the netCDF library -----------------------------------------------------------------------------------------
+NETCDF = {
+    REAL_EFR: 120, "s3_sral/S3A_SR_1_SRA____*.zip": 150, "s3_sral/S3B_SR_1_SRA____*.zip": 150, "s3_sral/*SRA_BS*.zip": 60,
+    "s1_ocn/*C1F4.zip": 1900, "s5p/*trimmed*.nc": 3,
+    **{f"s5p/S5P_OFFL_L2__{kind}_*.nc": 4 for kind in ("CH4", "CLOUD", "CO", "NO2")},
+}  # fmt: skip
+"""Real products with arrays, and how many of their variables are compared, at least."""
+
+
+def read(item: Any) -> dict[str, np.ndarray]:
+    """Numbers of a variable: integers without a scale as they are stored (`i`), and all in float64 with NaN for the fill (`f`).
+
+    Not by the library's own masking, which also takes away what lies outside of `valid_max`: we leave a humidity of 100.2 %.
+    """
+    item.set_auto_maskandscale(False)
+    stored = np.squeeze(np.asarray(item[...]))
+    attributes = {name: item.getncattr(name) for name in item.ncattrs()}
+    packed = {"scale_factor", "add_offset"} & set(attributes)
+    values = stored.astype(np.float64)
+    fills = [attributes[name] for name in ("_FillValue", "missing_value") if name in attributes]
+    if "_FillValue" not in attributes and stored.dtype.itemsize > 1:
+        fills.append(netCDF4.default_fillvals[stored.dtype.str[1:]])  # what was never written
+    missing = np.isin(stored, fills)
+    values = values * float(attributes.get("scale_factor", 1.0)) + float(attributes.get("add_offset", 0.0))
+    return {"f": np.where(missing, np.nan, values)} | ({} if packed or stored.dtype.kind not in "iu" else {"i": stored})
+
+
+def numbers(group: Any, found: dict[str, list[dict[str, np.ndarray]]]) -> None:
+    for name, item in group.variables.items():
+        if item.dtype is not str and np.dtype(item.dtype).kind in "iufb":
+            found.setdefault(name, []).append(read(item))
+    for child in group.groups.values():
+        numbers(child, found)
+
+
+@pytest.mark.parametrize("pattern", NETCDF)
+def test_values_as_the_netcdf_library(shared_data: Path, tmp_path: Path, pattern: str) -> None:
+    """O12: every variable that comes from a file as it is, of every real product: the same numbers, rounded once."""
+    (path,) = shared_data.glob(pattern)
+    found: dict[str, list[dict[str, np.ndarray]]] = {}
+    for number, data in enumerate(real.members(path).values()):
+        if data[:4] == b"\x89HDF" or data[:3] == b"CDF":
+            file = tmp_path / f"{number}.nc"
+            file.write_bytes(data)
+            with netCDF4.Dataset(file) as opened:
+                numbers(opened, found)
+    seen, unlike = 0, []
+    for node in open_product(path).subtree:
+        for name, array in node.to_dataset(inherit=False).variables.items():
+            original = str(array.attrs.get("original_name", name))
+            if array.encoding.get("access") == "computed" or array.dtype.kind in "MmOUS" or original not in found:
+                continue
+            if name == "qa_value":
+                continue  # the float nearest to k / 100, not k times the float of 0.01: tests/test_25_sentinel5p.py
+            ours = np.squeeze(np.asarray(array.values))
+            same = [
+                theirs for item in found[original]
+                if (theirs := item.get("f" if ours.dtype.kind == "f" else "i")) is not None
+                and theirs.shape == ours.shape and np.array_equal(theirs.astype(ours.dtype), ours, equal_nan=True)
+            ]  # fmt: skip
+            unlike += [] if same else [f"{node.path}/{name}"]
+            seen += 1
+    print(f"O12 {path.name[:24]}: {seen} variables equal, demanded exact; unlike: {unlike}")
+    assert not unlike
+    assert seen >= NETCDF[pattern]
+
+
+# --- O16: kerchunk ---------------------------------------------------------------------------------------------------
+def all_datasets(group: h5py.Group) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    group.visititems(lambda name, node: found.__setitem__(name, node) if isinstance(node, h5py.Dataset) else None)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["drawn", "trimmed", "efr", "sral"])
+def test_ranges_of_chunks_as_kerchunk(shared_data: Path, tmp_path: Path, kind: str) -> None:
+    """O16: the byte ranges that we would read of each variable are those that kerchunk refers to, and that hold its bytes."""
+    hdf = pytest.importorskip("kerchunk.hdf")
+    if kind == "drawn":
+        files = [sentinel5p.write(tmp_path, next(spec for spec in plan.products() if "NO2" in spec.id))]
+    else:
+        pattern = {"trimmed": "s5p/*trimmed*.nc", "efr": REAL_EFR, "sral": "s3_sral/S3A_SR_1_SRA____*.zip"}[kind]
+        (path,) = shared_data.glob(pattern)
+        named = {name: data for name, data in real.members(path).items() if name.endswith(".nc")}
+        files = [tmp_path / name for name in real.as_folder(named, tmp_path) and named]
+    variables = ranges = 0
+    for file in files:
+        references = hdf.SingleHdf5ToZarr(str(file), inline_threshold=0).translate()["refs"]
+        content = file.read_bytes()
+        with h5py.File(file) as opened:
+            for name, node in all_datasets(opened).items():
+                theirs = sorted(
+                    tuple(where[1:]) for key, where in references.items()
+                    if key.rpartition("/")[0] == name and isinstance(where, list) and len(where) == 3
+                )  # fmt: skip
+                ours = sorted(hdf5_chunks.all_of(node))
+                if not theirs and node.dtype.kind not in "iuf":
+                    continue  # text: kerchunk takes it into its references
+                assert ours == theirs, name
+                for (start, size), (at, raw) in zip(ours, stored_bytes(node), strict=True):
+                    assert (start, content[start : start + size]) == (at, raw)
+                    ranges += 1
+                variables += 1
+    print(f"O16 {kind}: {ranges} ranges of {variables} variables equal, demanded exact")
+    assert ranges >= 4
+
+
+def stored_bytes(node: Any) -> list[tuple[int, bytes]]:
+    """Offset and bytes as HDF5 gives them, of each chunk (with filters not undone) or of the whole."""
+    if node.chunks is None:
+        start = node.id.get_offset()
+        return [] if start is None else [(start, node[...].tobytes())]
+    infos = [node.id.get_chunk_info(number) for number in range(node.id.get_num_chunks())]
+    return sorted((info.byte_offset, node.id.read_direct_chunk(info.chunk_offset)[1]) for info in infos)

@@ -122,8 +122,8 @@ class Grids:
         product = self.product
         if not self.found:
             raise IncompleteProduct(
-                f"{product.container.product_id} has no file that can be read: "
-                f"{len(product.missing) or 'all'} are missing or empty.",
+                f"{product.container.product_id} has no file with variables: "
+                f"{len(product.missing) or 'all'} are missing or empty, or have none.",
                 missing_members=list(product.missing),
             )
         groups = {path: rechunk(dataset, chunks) for path, dataset in self.found.items()}

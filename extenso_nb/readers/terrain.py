@@ -108,7 +108,13 @@ def _enclosing(nodes: Floats, wanted: Floats) -> slice:
 
 
 def _position(nodes: Floats, wanted: Floats) -> Floats:
-    """Index, with fraction, of coordinates between nodes; NaN outside."""
+    """Index, with fraction, of coordinates between nodes; NaN outside.
+
+    What misses the first or last node by rounding only lies on it: else a map on the grid of its own heights had no edges.
+    """
+    nearest = np.clip(wanted, nodes[0], nodes[-1])
+    with np.errstate(invalid="ignore"):
+        wanted = np.where(np.abs(wanted - nearest) <= 1e-6 * (nodes[1] - nodes[0]), nearest, wanted)
     return np.interp(wanted, nodes, np.arange(len(nodes)), np.nan, np.nan)
 
 
