@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import bz2
-import http.server
 import json
 import pickle
 import random
 import shutil
-import threading
-import urllib.error
-import urllib.parse
-import urllib.request
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +22,7 @@ import pytest
 import rasterio
 import xarray as xr
 import zarr
+from ranges import range_server
 
 from extenso_nb.errors import (
     DamagedProduct,
@@ -38,7 +34,6 @@ from extenso_nb.errors import (
     UnsupportedProduct,
 )
 from extenso_nb.readers import band, open_product
-from extenso_nb.readers.eopf import open_eopf
 from extenso_nb.readers.opening import open_container
 from extenso_nb.readers.zarr_metadata import Members
 
@@ -750,83 +745,29 @@ def test_chance_finds_no_error_of_another_kind(mine: Path) -> None:
 
 
 # --- at an address ---------------------------------------------------------------------------------------------------
-class Address:
-    """A Zarr folder at an address whose query is a secret: what a remote source has to be, and nothing else."""
-
-    product_id = store.NAME
-
-    def __init__(self, base: str, query: str) -> None:
-        self.uri, self._query = base, query
-
-    def __repr__(self) -> str:
-        return f"Address({self.uri!r})"
-
-    def get(self, key: str, start: int | None = None, end: int | None = None) -> bytes | None:
-        request = urllib.request.Request(f"{self.uri}/{urllib.parse.quote(key)}?{self._query}")
-        if start is not None and start < 0:
-            request.add_header("Range", f"bytes={start}")
-        elif start is not None or end is not None:
-            request.add_header("Range", f"bytes={start or 0}-{'' if end is None else end - 1}")
-        try:
-            with urllib.request.urlopen(request) as answer:
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            error.close()
-            status = error.code
-        if status == 404:
-            return None
-        raise ReaderError(f"{key} of {self.uri} was answered with HTTP {status}.")
-
-
-@pytest.fixture
-def address(kind: Path) -> Iterator[tuple[Address, list[str]]]:
-    """The store behind a server that answers no request without the secret."""
-    asked: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path, _, query = self.path.partition("?")
-            file = kind.parent / urllib.parse.unquote(path).lstrip("/")
-            asked.append(path)
-            data = file.read_bytes() if file.is_file() else b""
-            status = 404 if not file.is_file() else 403 if query != "sig=topsecret" else 200
-            if status == 200 and (span := self.headers.get("Range", "").removeprefix("bytes=")):
-                first, _, last = span.partition("-")
-                status, data = 206, data[int(first) : int(last) + 1 if last else None] if first else data[-int(last) :]
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(data if status < 300 else b"")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield Address(f"http://127.0.0.1:{server.server_port}/{kind.name}", "sig=topsecret"), asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_at_an_address(address: tuple[Address, list[str]], kind: Path) -> None:
-    source, asked = address
-    if not consolidated(kind):
-        with pytest.raises(IncompleteProduct, match=r"cannot be listed"):
-            open_eopf(source)
-        return
-    tree = open_eopf(source)
-    assert not any("/b04/" in path for path in asked)
-    np.testing.assert_array_equal(tree[B04].values, nearest(store.numbers(4)))
-    again = pickle.loads(pickle.dumps(open_eopf(source, chunks=None)[B04]))
-    np.testing.assert_array_equal(again.values, nearest(store.numbers(4)))
-    assert "topsecret" not in f"{tree}{tree.attrs}{tree.encoding}{tree[B04].encoding}{tree[B04].variable!r}{source}"
-    assert tree.attrs["source_uri"] == source.uri
-    refused = open_eopf(source, chunks=None)[B04]
-    source._query = "sig=old"
-    with pytest.raises(ReaderError, match="HTTP 403") as caught:
-        refused.compute()
-    assert "topsecret" not in str(caught.value)
+def test_at_an_address(kind: Path) -> None:
+    with range_server(kind.parent) as server:
+        address = server.url(kind.name)
+        if not consolidated(kind):
+            with pytest.raises(IncompleteProduct, match=r"cannot be listed"):
+                open_product(address)
+            return
+        tree = open_product(address)
+        assert not any("/b04/" in path for path, _ in server.requests)
+        np.testing.assert_array_equal(tree[B04].values, nearest(store.numbers(4)))
+        lazy = open_product(address, chunks=None)[B04]
+        again = pickle.loads(pickle.dumps(lazy))
+        assert server.signature.encode() not in pickle.dumps(lazy)
+        np.testing.assert_array_equal(again.values, nearest(store.numbers(4)))
+        assert server.signature not in f"{tree}{tree.attrs}{tree.encoding}{tree[B04].encoding}{tree[B04].variable!r}"
+        assert tree.attrs["source_uri"] == address.partition("?")[0]
+        refused = open_product(address, chunks=None)[B04]
+        renewed = open_product(address, chunks=None, renew=partial(server.url, kind.name))[B04]
+        server.signature = "another"
+        with pytest.raises(ReaderError, match="the server refuses it") as caught:
+            refused.compute()
+        assert "s3cr3t" not in str(caught.value)
+        np.testing.assert_array_equal(renewed.values, nearest(store.numbers(4)))
 
 
 def consolidated(path: Path) -> bool:

@@ -67,12 +67,17 @@ def open_product(
     """
     import rioxarray  # noqa: F401 - the `.rio` of what is returned: CRS, clip, reproject
 
-    from extenso_nb.readers.opening import open_container
+    from extenso_nb.readers.opening import open_container, zarr_address
 
     if isinstance(chunks, str) and chunks != "auto":
         raise InputError(
             f"chunks={chunks!r} is not known.", hint='Pass "auto", None, or sizes such as {"y": 1024, "x": 1024}.'
         )
+    far = zarr_address(os.fspath(src), renew)
+    if far is not None:
+        from extenso_nb.readers.eopf import open_eopf
+
+        return open_eopf(far, masked=masked, scaled=scaled, chunks=chunks)
     container = open_container(src, renew=renew) if index is None else _indexed(os.fspath(src), index, renew)
     container.warm()
     return open_container_as_tree(container, masked=masked, scaled=scaled, chunks=chunks)

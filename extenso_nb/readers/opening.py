@@ -9,6 +9,7 @@ import os
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 from urllib.parse import unquote, urlsplit
@@ -17,9 +18,9 @@ from extenso_nb.errors import DamagedProduct, IncompleteProduct, ProductIdError,
 from extenso_nb.readers.container import DEFLATED, STORED, Container, Member
 from extenso_nb.readers.entries import MEMBERS_MAX, check_names, open_regular, zip_entries
 from extenso_nb.readers.sparse import Sparse, SparseFile
-from extenso_nb.storage.ranged import RemoteObject, list_remote
+from extenso_nb.storage.ranged import RemoteFolder, RemoteObject, list_remote
 
-__all__ = ["is_address", "open_container", "open_object", "remote_object"]
+__all__ = ["RemoteZarr", "is_address", "open_container", "open_object", "remote_object", "zarr_address"]
 
 _SUFFIXES = (".zip", ".safe", ".sen3", ".nc", ".zarr")
 _ROOT_SUFFIXES = (".safe", ".sen3")
@@ -28,6 +29,7 @@ _INNER = frozenset(
     {"granule", "datastrip", "measurement", "annotation", "preview", "support", "aux_data", "html", "rep_info"}
 )
 _LOCAL = struct.Struct("<4s5H3I2H")  # signature ... name length, extra length: 30 bytes, APPNOTE.TXT 4.3.7
+_OBJECT_MAX = 1 << 31  # of a chunk or document of Zarr: more than any has
 _TAIL = 65_536  # of a zip at an address: its directory, as a rule
 _HDF5, _NETCDF3 = b"\x89HDF\r\n\x1a\n", b"CDF"
 
@@ -93,9 +95,41 @@ def is_address(text: str) -> bool:
 # --- addresses -------------------------------------------------------------------------------------------------------
 def _far(address: str, renew: Callable[[], str] | None) -> Container:
     path = urlsplit(address).path
-    if address.startswith("s3://") and path.lower().endswith((*_ROOT_SUFFIXES, "/")):
+    if address.startswith("s3://") and path.lower().endswith((*_ROOT_SUFFIXES, ".zarr", "/")):
         return _prefix(address)
     return open_object(remote_object(address, renew))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteZarr:
+    """A Zarr folder at an http(s) address, as a `zarr_metadata.Source`; it cannot be listed."""
+
+    folder: RemoteFolder
+
+    @property
+    def uri(self) -> str:
+        """The address, without anything secret."""
+        return self.folder.shown
+
+    @property
+    def product_id(self) -> str:
+        """The last part of the address, without its extension."""
+        return _identity(unquote(PurePosixPath(urlsplit(self.uri).path).name))
+
+    def get(self, key: str, start: int | None = None, end: int | None = None) -> bytes | None:
+        """As of a `Source`."""
+        return self.folder.get(key, start, end, limit=_OBJECT_MAX)
+
+
+def zarr_address(text: str, renew: Callable[[], str] | None) -> RemoteZarr | None:
+    """The Zarr folder at an http(s) address; None for other addresses, and paths."""
+    if (
+        not is_address(text)
+        or text.startswith("s3://")
+        or not urlsplit(text).path.lower().rstrip("/").endswith(".zarr")
+    ):
+        return None
+    return RemoteZarr(RemoteFolder(text, renew=renew))
 
 
 def remote_object(address: str, renew: Callable[[], str] | None) -> Sparse:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from extenso_nb.errors import DamagedProduct, ReaderError, UnsupportedProduct
 from extenso_nb.storage import vault
@@ -23,7 +23,7 @@ from extenso_nb.storage import vault
 if TYPE_CHECKING:
     from extenso_nb.storage.objects import Storage
 
-__all__ = ["FileObject", "Ranged", "RemoteObject", "StoredObject", "list_remote", "plan"]
+__all__ = ["FileObject", "Ranged", "RemoteFolder", "RemoteObject", "StoredObject", "list_remote", "plan"]
 
 GAP = 4_096
 """Bytes between two ranges that are fetched along rather than asked for twice."""
@@ -232,6 +232,25 @@ class RemoteObject(Ranged):
                 raise self._failed(failure.reason, failure.hint) from None
         raise AssertionError("unreachable")
 
+    def below(self, name: str, options: dict[str, Any], limit: int) -> bytes:
+        """What `RemoteFolder.get` asks for, with the address of this object as the folder."""
+        for attempt in (1, 2):
+            store, path, turn = self._connected(f"/{quote(name)}")
+            try:
+                result = _call(store, path, options)
+                if not options and int(result.meta["size"]) > limit:
+                    raise DamagedProduct(f"{self.shown}/{name} has more than {limit:,} bytes.", member=name)
+                return bytes(result.bytes())
+            except _Absent:
+                raise
+            except _Refused as refusal:
+                if attempt == 1 and self._renewed(turn):
+                    continue
+                raise self._failed(refusal.reason, refusal.hint) from None
+            except _Failed as failure:
+                raise self._failed(failure.reason, failure.hint) from None
+        raise AssertionError("unreachable")
+
     def _failed(self, reason: str, hint: str) -> ReaderError:
         return ReaderError(f"{self.shown} cannot be read: {reason}.", hint=hint)
 
@@ -261,13 +280,16 @@ class RemoteObject(Ranged):
             self._turn += 1
             return True
 
-    def _connected(self) -> tuple[Any, str, int]:
+    def _connected(self, below: str = "") -> tuple[Any, str, int]:
         with self._lock:
             address = vault.find(self._secret) if self._secret is not None else self.shown
+            if below and urlsplit(address).query:  # which a store keeps for one object alone
+                parts = urlsplit(address)
+                return _store(urlunsplit(parts._replace(path=parts.path + below))), "", self._turn
             path = urlsplit(address).path.lstrip("/") if address.startswith("s3://") else ""
             if self._store is None:
                 self._store = _store(address)
-            return self._store, path, self._turn
+            return self._store, unquote(below.lstrip("/")) or path, self._turn
 
 
 def _rebuilt(
@@ -314,6 +336,38 @@ def _store(address: str) -> Any:
     )
 
 
+class RemoteFolder:
+    """What lies below an `http(s)://` address, each object by its name: as :class:`RemoteObject`, without a list of them.
+
+    The query string of the address goes along with every name. It pickles as an object does.
+    """
+
+    def __init__(self, address: str, *, renew: Callable[[], str] | None = None) -> None:
+        parts = urlsplit(address)
+        self._folder = RemoteObject(urlunsplit(parts._replace(path=parts.path.rstrip("/"))), renew=renew)
+
+    @property
+    def shown(self) -> str:
+        """Where it lies, without anything secret."""
+        return self._folder.shown
+
+    def get(self, name: str, start: int | None = None, end: int | None = None, *, limit: int) -> bytes | None:
+        """`value[start:end]` of an object, -n for the last n bytes; None where there is none. Raises ReaderError.
+
+        Raises DamagedProduct where a whole object has more bytes than `limit`.
+        """
+        if start is None and end is None:
+            asked: dict[str, Any] = {}
+        elif start is not None and start < 0:
+            asked = {"range": {"suffix": -start}}
+        else:
+            asked = {"range": (start or 0, end)} if end is not None else {"range": {"offset": start}}
+        try:
+            return self._folder.below(name, asked, limit)
+        except _Absent:
+            return None
+
+
 def list_remote(address: str, *, most: int) -> list[tuple[str, int]]:
     """Names and sizes of the objects below an `s3://bucket/prefix/`, names relative to it. Raises ReaderError."""
     store, prefix = _store(address), urlsplit(address).path.strip("/")
@@ -356,6 +410,10 @@ class _Refused(_Failed):
     pass
 
 
+class _Absent(_Failed):
+    pass
+
+
 def _call(store: Any, path: str, options: dict[str, Any]) -> Any:
     import obstore
 
@@ -369,7 +427,7 @@ def _translated(work: Callable[[], Any]) -> Any:
     try:
         return work()
     except FileNotFoundError:
-        raise _Failed("there is nothing", "Check the address; a delivery may have been deleted.") from None
+        raise _Absent("there is nothing", "Check the address; a delivery may have been deleted.") from None
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
         raise _Refused(
             "the server refuses it (401 or 403)", "A signed address expires: ask for a new one. Of S3 check AWS_*."
