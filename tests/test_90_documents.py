@@ -141,6 +141,9 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 AFTERWARDS = {
     "Opening": """
         assert pixels.shape == (100, 100) and red.name == "B04" and float(pixels.max()) < 2""",
+    "Elsewhere": """
+        assert part.shape == (10, tree["PRODUCT/latitude"].shape[1]) and part.notnull().any()
+        assert str(tree.attrs["source_uri"]).startswith("http://127.0.0.1:")""",
     "Flags": """
         share = float(wrong.mean())
         assert 0 < share < 1 and float(reflectance.isnull().mean()) >= share""",
