@@ -110,7 +110,10 @@ def open_container_as_tree(
         from extenso_nb.readers.sentinel3 import open_sentinel3
 
         return open_sentinel3(container, masked=masked, scaled=scaled, chunks=chunks)
-    raise UnsupportedProduct(f"{container.uri} is not known as a Sentinel product by its name or its files.")
+    raise UnsupportedProduct(
+        f"{container.uri} is not known as a Sentinel product by its name or its files.",
+        hint="Images of other layouts (AWS tiles, COGs) open one by one with rioxarray; products are listed in docs/products.md.",
+    )
 
 
 def _indexed(address: str, index: bytes | str | os.PathLike[str], renew: Callable[[], str] | None) -> Container:

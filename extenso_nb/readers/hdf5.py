@@ -194,8 +194,8 @@ def open_file(container: Container, member: str) -> File:
         raise IncompleteProduct(f"{member} in {container.uri} has no bytes.", member=member)
     if container.head(member, 3) == _NETCDF3:
         raise UnsupportedProduct(
-            f"{member} in {container.uri} is a classic netCDF file (version 3), which no Copernicus product is; "
-            "SNAP and others export such files.",
+            f"{member} in {container.uri} is a classic netCDF file (version 3), as SNAP and others export; "
+            "products of Sentinel-3 and -5P are netCDF-4.",
             hint='Open it with xarray.open_dataset(path, engine="scipy").',
             member=member,
         )
