@@ -27,6 +27,7 @@ __all__ = [
     "new_figure",
     "scale_bar",
     "span",
+    "tree_of",
 ]
 
 Extent = tuple[float, float, float, float]
@@ -58,6 +59,16 @@ def axes_for(ax: Axes | None, ratio: float, *, width: float = 7.5, beside: float
         ax = new_figure(width, height).subplots()
     ax.set_facecolor(GROUND)
     return ax
+
+
+def tree_of(source: DataTree | Dataset | DataArray) -> DataTree:
+    """A tree, or a tree of the one group or array that is given."""
+    import xarray as xr
+
+    if isinstance(source, xr.DataTree):
+        return source
+    dataset = source.to_dataset(name=source.name or "values") if isinstance(source, xr.DataArray) else source
+    return xr.DataTree(dataset=dataset)
 
 
 # --- words -----------------------------------------------------------------------------------------------------------

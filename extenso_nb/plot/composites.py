@@ -12,7 +12,7 @@ from extenso_nb.plot import canvas, swaths
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
-    from xarray import DataArray, DataTree
+    from xarray import DataArray, Dataset, DataTree
 
 __all__ = ["BRIGHT", "rgb", "swath_rgb"]
 
@@ -97,7 +97,7 @@ def rgb(
 
 
 def swath_rgb(
-    tree: DataTree,
+    source: DataTree | Dataset | DataArray,
     *,
     bands: Sequence[str] = ("Oa08", "Oa06", "Oa04"),
     bounds: tuple[float, float, float, float] | None = None,
@@ -115,8 +115,9 @@ def swath_rgb(
 
     Parameters
     ----------
-    tree
-        As `open_product` gives it. Reflectance is taken where the product, or the reader, has it; else what has the name.
+    source
+        A product as `open_product` gives it, or a group of it. Reflectance is taken where the product, or the reader, has
+        it; else what has the name.
     bands
         Red, green and blue.
     bounds
@@ -136,7 +137,7 @@ def swath_rgb(
     """
     if len(bands) != 3:
         raise InputError(f"A colour composite takes three bands (red, green, blue); got {list(bands)}.")
-    facts = canvas.attributes(tree)
+    facts, tree = canvas.attributes(source), canvas.tree_of(source)
     layers = [swaths.found(tree, band, reflectance=True) for band in bands]
     if len({layer.shape for layer in layers}) > 1:
         raise InputError(f"{' '.join(bands)} do not lie on one grid.", hint="Pass bands of one resolution.")

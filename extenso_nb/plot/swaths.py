@@ -13,7 +13,7 @@ from extenso_nb.plot import canvas
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
-    from xarray import DataArray, DataTree
+    from xarray import DataArray, Dataset, DataTree
 
 __all__ = ["SWATH_MAX", "Gridded", "finish", "found", "gridded", "swath_map"]
 
@@ -28,7 +28,7 @@ _WARM = frozenset({"K", "kelvin", "degC"})
 
 
 def swath_map(
-    tree: DataTree,
+    source: DataTree | Dataset | DataArray,
     variable: str | None = None,
     *,
     qa: float | None = None,
@@ -47,8 +47,8 @@ def swath_map(
 
     Parameters
     ----------
-    tree
-        As `open_product` gives it, or a group of it.
+    source
+        A product as `open_product` gives it, a group of it, or an array of it.
     variable
         Its name, with the group before it where several have it: `"S8"`, `"PRODUCT/qa_value"`, `"oblique/1km/S8"`. None takes
         the first quantity of a Sentinel-5P product, the brightness temperature S8 or the temperature of SLSTR.
@@ -78,7 +78,7 @@ def swath_map(
     InputError
         Nothing to see within `bounds` or of that quality, or a variable without places.
     """
-    facts = canvas.attributes(tree)
+    facts, tree = canvas.attributes(source), canvas.tree_of(source)
     array = found(tree, variable if variable is not None else _usual(tree))
     percent_good = _quality(tree, array)
     if qa is None and percent_good is not None:
@@ -132,13 +132,15 @@ def found(tree: DataTree, name: str, *, reflectance: bool = False) -> DataArray:
 
 
 def _usual(tree: DataTree) -> str:
-    if "PRODUCT" in tree.children:
-        group = tree["PRODUCT"]
+    if len(tree.data_vars) == 1 and not tree.children:
+        return str(next(iter(tree.data_vars)))
+    group = tree["PRODUCT"] if "PRODUCT" in tree.children else tree
+    if group.name == "PRODUCT" or "qa_percent" in group.data_vars:
         for name, array in group.data_vars.items():
             on_swath = array.dims[:2] == ("scanline", "ground_pixel") and array.ndim == 2
             quality = str(name).startswith(("qa_", "delta_time")) or str(name).endswith(_NO_QUANTITY)
             if on_swath and array.dtype.kind == "f" and not quality:
-                return f"PRODUCT/{name}"
+                return str(name)
     for name in _USUAL:
         try:
             found(tree, name)

@@ -82,6 +82,8 @@ def open_container_as_tree(
     container: Container, *, masked: bool, scaled: bool, chunks: str | dict[str, int] | None
 ) -> xr.DataTree:
     """As `open_product`, for a container that is there already."""
+    import extenso_nb.readers.card  # noqa: F401 - the `.product` of what is returned
+
     collection = _collection(container)
     if collection == "S2":
         from extenso_nb.readers.sentinel2 import open_sentinel2
