@@ -91,7 +91,8 @@ class ProductCard:
         try:
             content = self.quicklook()
         except (ExtensoError, OSError) as error:
-            return _html.image(None, alt=name, width=_HIGH, height=_HIGH), str(getattr(error, "message", error))
+            reason = str(getattr(error, "message", error)).replace(name, "The product")
+            return _html.image(None, alt=name, width=_HIGH, height=_HIGH), reason
         return _html.image(content, alt=name, width=_HIGH, height=_HIGH), ""
 
     def _facts(self) -> Iterator[tuple[str, Any]]:
@@ -253,10 +254,10 @@ def _words(x: float, y: float, text: str, anchor: str) -> str:
 
 
 def _frame(content: str, name: str) -> str:
+    style = "border:1px solid var(--jp-border-color2,#d1d9e0);border-radius:6px;overflow:hidden;align-self:flex-start"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDE}" height="{_HIGH}" viewBox="0 0 {_WIDE} {_HIGH}" '
-        f'role="img" aria-label="footprint of {escape(name)}" '
-        f'style="border:1px solid var(--jp-border-color2,#d1d9e0);border-radius:6px;overflow:hidden">{content}</svg>'
+        f'role="img" aria-label="footprint of {escape(name)}" style="{style}">{content}</svg>'
     )
 
 
