@@ -117,11 +117,12 @@ def colour_bar(ax: Axes, image: Any, values: NDArray[Any], text: str) -> None:
     low, high = image.get_clim()
     under, over = bool(np.nanmin(values) < low), bool(np.nanmax(values) > high)
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((under, over), "neither")
-    bar = ax.figure.colorbar(image, ax=ax, extend=extend, shrink=0.85, pad=0.02, aspect=30)
+    # Of the height of the picture, whatever that of the figure is.
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.02, 0.04, 0.028, 0.92)), extend=extend)
     bar.set_label(_broken(text), fontsize=8)
     bar.ax.tick_params(labelsize=8)
     bar.ax.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
-    bar.ax.yaxis.get_offset_text().set_fontsize(8)
+    bar.ax.yaxis.get_offset_text().set(fontsize=8, horizontalalignment="left", x=0.0)
 
 
 def _broken(text: str, width: int = 60) -> str:

@@ -125,8 +125,8 @@ def swath_rgb(
     limits, percent, gamma, title, ax
         As of `rgb`.
     max_pixels
-        Of the longer side of the picture. Of a swath with more than two million pixels every n-th line and column is drawn;
-        what is drawn is in memory, and while it is read a chunk for each thread.
+        Of the longer side of the picture. Where more than a million pixels of the swath lie within `bounds`, every n-th line
+        and column of them is drawn; these are in memory, and while they are read a chunk for each thread.
 
     Raises
     ------

@@ -24,7 +24,7 @@ _READERS = 8
 """Runs of lines that are read at a time: what is waited for are the disk, and answers of products at addresses."""
 _STRIP = 16
 """Lines of a block of the file up to which single lines are read by themselves."""
-_KINDS = {"sigma0": "sigma nought", "beta0": "beta nought", "gamma0": "gamma nought"}
+_KINDS = {"sigma0": "sigma nought", "beta0": "beta nought", "gamma0": "gamma nought", "dn": "digital number squared"}
 
 
 def backscatter(
@@ -43,7 +43,7 @@ def backscatter(
     """Calibrated backscatter of a Sentinel-1 GRD or SLC image, dB: grey of one polarisation, false colours of two.
 
     Of two, red is the co-polarised (VV, HH), green the cross-polarised one (VH, HV), and blue their ratio, the difference in dB:
-    water and smooth ground are blue, woods and fields greenish, towns and what is rough white to red. The image stays on its
+    water is blue, what grows green to yellow, built-up places pink to white. The image stays on its
     own grid, turned so that north is up to within the angle of the orbit; an arrow points to true north.
 
     What is read: where the file is stored line by line (all GRD and SLC but for COGs), `looks` neighbouring lines of each of at
@@ -60,7 +60,7 @@ def backscatter(
     image
         Of an SLC: the image or swath, such as `"IW2"`; None takes the first.
     kind
-        `"sigma0"`, `"beta0"` or `"gamma0"`.
+        `"sigma0"`, `"beta0"` or `"gamma0"`; `"dn"` for the numbers of the product squared, which need no calibration.
     looks
         Lines read for a row of the picture.
     percent, limits
@@ -160,7 +160,7 @@ def _bands(images: dict[str, DataArray], bands: str | Sequence[str] | None) -> l
 def _power(array: DataArray, kind: str) -> DataArray:
     from extenso_nb.readers.calibration import calibrate, radar_of
 
-    return array if radar_of(array).calibrated is not None else calibrate(array, kind)
+    return array if kind == "dn" or radar_of(array).calibrated is not None else calibrate(array, kind)
 
 
 # --- pixels ----------------------------------------------------------------------------------------------------------
@@ -168,14 +168,22 @@ def _reduced(array: DataArray, max_pixels: int, looks: int) -> NDArray[Any]:
     """Mean power, shape (rows, columns) of the picture, NaN where there is none."""
     import numpy as np
 
+    from extenso_nb.readers.calibration import radar_of
+
     lines, pixels = array.shape
     down, along = (max(1, math.ceil(size / max_pixels)) for size in array.shape)
     rows, columns = math.ceil(lines / down), math.ceil(pixels / along)
     total, count = np.zeros((rows, columns)), np.zeros((rows, columns))
+    numbers = radar_of(array).calibrated is None
     starts = np.arange(0, pixels, along)
     for batch in _batches(array, down, looks):
-        values = _read(array, batch).astype(np.float64)
-        if array.attrs.get("units") == "dB":
+        values = _read(array, batch)
+        if numbers:
+            values = np.abs(values)
+        values = values.astype(np.float64)
+        if numbers:
+            values **= 2
+        elif array.attrs.get("units") == "dB":
             values = 10.0 ** (values / 10.0)
         valid = np.isfinite(values)
         at = np.concatenate([np.arange(part.start, part.stop) for part in batch]) // down

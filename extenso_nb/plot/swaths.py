@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from extenso_nb.errors import InputError, UnknownBand
+from extenso_nb.errors import IncompleteProduct, InputError, UnknownBand
 from extenso_nb.plot import canvas
 
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SWATH_MAX", "Gridded", "finish", "found", "gridded", "swath_map"]
 
-SWATH_MAX = 2_000_000
-"""Pixels of a swath that are put on a grid; of larger ones every n-th line and column. A whole orbit of Sentinel-5P has fewer."""
+SWATH_MAX = 1_000_000
+"""Pixels of a swath that are put on a grid, 0.5 kB each while it is made; of larger ones every n-th line and column."""
+_LOOK = 8
+"""Every so-manieth place of a larger swath says which part of it lies within bounds."""
 
 Bounds = tuple[float, float, float, float]
 _USUAL = ("LST", "S8", "sea_surface_temperature", "owi/wind_speed", "GIFAPAR", "CHL_NN", "CHL_OC4ME", "AOD_550")
@@ -65,7 +67,8 @@ def swath_map(
         A colour map of matplotlib; None takes `inferno` for temperatures and `viridis` for all else, which have the same order
         for those who do not see colours.
     max_pixels
-        Of the longer side of the picture. Of a swath with more than two million pixels every n-th line and column is drawn.
+        Of the longer side of the picture. Where more than a million pixels of the swath lie within `bounds`, every n-th line
+        and column of them is drawn.
     title
         None takes the product's identifier.
     ax
@@ -87,7 +90,8 @@ def swath_map(
         raise InputError(
             f"{array.name} has no quality (qa_percent) that qa={qa} could choose by.", hint="Leave qa out."
         )
-    made = gridded([array], bounds=bounds, max_pixels=max_pixels, quality=percent_good, qa=qa)
+    corners = _corners(tree, array)
+    made = gridded([array], bounds=bounds, max_pixels=max_pixels, corners=corners, quality=percent_good, qa=qa)
     (layer,) = made.layers
     values = layer.values.astype("float64")
     name = f"{facts.get('product_id', 'The product')}: {array.name}" + (f" with qa >= {qa:g}" if qa else "")
@@ -114,14 +118,10 @@ def found(tree: DataTree, name: str, *, reflectance: bool = False) -> DataArray:
 
     Raises UnknownBand; IncompleteProduct where its file is missing.
     """
-    *groups, wanted = name.strip("/").split("/")
-    places = [
-        node
-        for node in tree.subtree
-        if wanted in node.data_vars and set(groups) <= set(node.path.split("/")) and node.data_vars[wanted].ndim >= 2
-    ]
+    places = _places(tree, name)
     if reflectance:
         places.sort(key=lambda node: node.name != "reflectance")
+    *groups, wanted = name.strip("/").split("/")
     if places:
         return places[0].to_dataset()[wanted]
     if groups:
@@ -129,6 +129,16 @@ def found(tree: DataTree, name: str, *, reflectance: bool = False) -> DataArray:
     from extenso_nb.readers import band
 
     return band(tree, wanted)
+
+
+def _places(tree: DataTree, name: str) -> list[DataTree]:
+    """The groups that have a variable by a name with or without groups before it."""
+    *groups, wanted = name.strip("/").split("/")
+    return [
+        node
+        for node in tree.subtree
+        if wanted in node.data_vars and set(groups) <= set(node.path.split("/")) and node.data_vars[wanted].ndim >= 2
+    ]
 
 
 def _usual(tree: DataTree) -> str:
@@ -142,14 +152,14 @@ def _usual(tree: DataTree) -> str:
             if on_swath and array.dtype.kind == "f" and not quality:
                 return str(name)
     for name in _USUAL:
-        try:
-            found(tree, name)
-        except UnknownBand:
-            continue
-        return name
+        if _places(tree, name):
+            return name
+    known, missing = tree.attrs.get("product_id", "The tree"), tree.attrs.get("missing_members")
+    if missing is not None and len(missing):
+        raise IncompleteProduct(f"{known} holds nothing that is usually mapped; it lacks {', '.join(missing[:3])}.")
     raise InputError(
-        f"{tree.attrs.get('product_id', 'The tree')} has nothing of which this package knows that it is usually mapped.",
-        hint='Name the variable: swath_map(tree, "group/name").',
+        f"{known} has nothing of which this package knows that it is usually mapped.",
+        hint='Name the variable: swath_map(tree, "group/name"). Tracks of altimeters are no maps.',
     )
 
 
@@ -159,6 +169,18 @@ def _quality(tree: DataTree, array: DataArray) -> DataArray | None:
         if "qa_percent" in node.data_vars and set(node.data_vars["qa_percent"].dims) <= set(array.dims):
             return node.data_vars["qa_percent"]
     return None
+
+
+def _corners(tree: DataTree, array: DataArray) -> dict[str, DataArray]:
+    """The corners of the pixels that an array is of, where the product gives them; they do not go with an array."""
+    names = ("latitude_bounds", "longitude_bounds")
+    if "latitude" not in array.coords:
+        return {}
+    for node in tree.root.subtree:
+        found = {name: node.coords[name] for name in names if name in node.coords}
+        if len(found) == 2 and all(item.dims[:2] == array["latitude"].dims for item in found.values()):
+            return {name: item.drop_vars(list(item.coords)) for name, item in found.items()}
+    return {}
 
 
 # --- on a grid -------------------------------------------------------------------------------------------------------
@@ -186,13 +208,15 @@ def gridded(
     *,
     bounds: Bounds | None,
     max_pixels: int,
+    corners: dict[str, DataArray] | None = None,
     quality: DataArray | None = None,
     qa: float | None = None,
 ) -> Gridded:
     """Arrays of one swath on a grid whose cells are squares on the ground at the middle latitude.
 
-    The arrays have the coordinates `latitude` and `longitude`, of the swath or of a grid already. Raises InputError where
-    they have none, or where nothing lies within `bounds`.
+    The arrays have the coordinates `latitude` and `longitude`, of the swath or of a grid already; `corners` are the
+    `latitude_bounds` and `longitude_bounds` that a product gives. Raises InputError where they have none, or where nothing lies
+    within `bounds`.
     """
     import xarray as xr
 
@@ -211,12 +235,19 @@ def gridded(
             hint="Select one layer of it first, or take a variable that lies on the swath.",
         )
     dims = first["latitude"].dims
+    if bounds is not None:
+        part = _within(first, bounds)
+        arrays = [array.isel(part) for array in arrays]
+        quality = quality.isel(part) if quality is not None else None
+        corners = {name: array.isel(part) for name, array in (corners or {}).items()}
+        first = arrays[0]
     step = max(1, math.ceil(math.sqrt(first.size / SWATH_MAX)))
     parts = {str(array.name): _thinned(array, dims, step) for array in arrays}
     names = list(parts)
     if quality is not None:
         parts["qa_percent"] = _thinned(quality, dims, step)
-    swath = xr.Dataset(parts)
+    # Of thinned places the corners are those half-way to the next that is left, so that no gaps open.
+    swath = xr.Dataset(parts).assign_coords(corners if corners and step == 1 else {})
     box = bounds if bounds is not None else _around(swath["longitude"].values, swath["latitude"].values)
     west, south, east, north = box
     while east <= west:
@@ -232,12 +263,38 @@ def gridded(
     return Gridded([made[name] for name in names], (west, west + columns * size / flat, south, south + rows * size))
 
 
+def _within(array: DataArray, bounds: Bounds) -> dict[Any, slice]:
+    """Lines and columns outside which nothing of a swath lies within bounds. Raises InputError where nothing does."""
+    import numpy as np
+
+    step = _LOOK if array.size > SWATH_MAX else 1
+    looked = {dim: slice(None, None, step) for dim in array["latitude"].dims}
+    lat, lon = (np.asarray(array[name].isel(looked).values, np.float64) for name in ("latitude", "longitude"))
+    west, south, east, north = bounds
+    flat = np.cos(np.radians(lat))
+    gaps = [0.0]
+    for axis in (0, 1):
+        across = (np.diff(lon, axis=axis) + 180.0) % 360.0 - 180.0
+        between = np.hypot(np.diff(lat, axis=axis), across * np.delete(flat, 0, axis=axis))
+        gaps.append(float(np.nanmax(between, initial=0.0)))
+    margin = 2 * max(
+        gaps
+    )  # degrees on the ground: what lies between the places that were looked at, and their neighbours
+    wide = margin / np.maximum(flat, 1e-3)
+    inside = (lat >= south - margin) & (lat <= north + margin)
+    turned = (lon - west + wide) % 360.0
+    inside &= turned <= (east - west) % 360.0 + 2 * wide if east - west < 360.0 else True
+    if not inside.any():
+        raise InputError(f"{array.name} has nothing within {bounds}.", hint="Pass larger bounds, or none.")
+    found = {}
+    for axis, dim in enumerate(array["latitude"].dims):
+        used = np.flatnonzero(inside.any(axis=1 - axis))
+        found[dim] = slice(max(int(used[0]) - 1, 0) * step, (int(used[-1]) + 2) * step)
+    return found
+
+
 def _thinned(array: DataArray, dims: tuple[Any, ...], step: int) -> DataArray:
-    """Every n-th line and column. The corners of pixels are those half-way to the next that is left, so that no gaps open."""
-    if step == 1:
-        return array
-    part = array.isel(dict.fromkeys(dims, slice(step // 2, None, step)))
-    return part.drop_vars([name for name in ("latitude_bounds", "longitude_bounds") if name in part.coords])
+    return array if step == 1 else array.isel(dict.fromkeys(dims, slice(step // 2, None, step)))
 
 
 def _around(longitude: NDArray[Any], latitude: NDArray[Any]) -> Bounds:
@@ -290,6 +347,7 @@ def finish(ax: Axes, made: Gridded) -> None:
     if max(right - left, top - bottom) > 8.0:
         _coast(ax, made.extent)
     canvas.scale_bar(ax, made.extent, latitude=made.latitude)
+    ax.set_ylim(max(bottom, -90.0), min(top, 90.0))  # the last row of cells may reach beyond a pole
 
 
 def _coast(ax: Axes, extent: canvas.Extent) -> None:
