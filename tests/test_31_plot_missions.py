@@ -11,6 +11,7 @@ import pytest
 import radar
 import xarray as xr
 from drawn import KINDS, drawn
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from pyproj import Geod
 
@@ -88,6 +89,23 @@ def test_one_line_draws_each_product(trees: dict[str, xr.DataTree], kind: str, w
     assert words is None or words in " ".join([ax.get_xlabel(), *bars]).replace("\n", " ")
     top = ax.get_ylim()[1] > ax.get_ylim()[0]
     assert top or kind.startswith("S2"), "north is up"
+
+
+@pytest.mark.parametrize("bounds", [None, (-2, 44, 8, 52), (-2, 46, 12, 48), (2, 40, 3, 50)])
+def test_nothing_is_cut_off_at_the_edges_of_the_figure(trees: dict[str, xr.DataTree], bounds: Any) -> None:
+    ax = plot.swath_map(trees["S5P_NRTI_L2__NO2"], bounds=bounds)
+    sheet_canvas = FigureCanvasAgg(ax.figure)
+    sheet_canvas.draw()
+    renderer = sheet_canvas.get_renderer()
+    sheet = ax.figure.bbox
+    bar = ax.images[0].colorbar.ax
+    for artist in (bar.yaxis, ax.yaxis, ax.xaxis, ax.title):
+        box = artist.get_tightbbox(renderer)
+        assert sheet.x0 <= box.x0 <= box.x1 <= sheet.x1
+        assert sheet.y0 <= box.y0 <= box.y1 <= sheet.y1
+    picture, beside = ax.get_window_extent(renderer), bar.get_window_extent(renderer)
+    assert beside.x0 > picture.x1
+    assert 0.5 < beside.height / picture.height < 1.05
 
 
 def test_a_title_takes_the_place_of_the_name_and_axes_are_those_given(trees: dict[str, xr.DataTree]) -> None:

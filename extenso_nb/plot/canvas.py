@@ -110,23 +110,27 @@ def span(
     return low, high
 
 
-def colour_bar(ax: Axes, image: Any, values: NDArray[Any], text: str) -> None:
-    """Beside the picture, with pointed ends where values lie beyond the scale."""
+def colour_bar(ax: Axes, image: Any, values: NDArray[Any], text: str, *, ratio: float) -> None:
+    """Beside a picture of this height / width and about as high, with pointed ends where values lie beyond the scale."""
     import numpy as np
 
     low, high = image.get_clim()
     under, over = bool(np.nanmin(values) < low), bool(np.nanmax(values) > high)
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((under, over), "neither")
-    # Of the height of the picture, whatever that of the figure is.
-    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.02, 0.04, 0.028, 0.92)), extend=extend)
-    bar.set_label(_broken(text), fontsize=8)
+    inches = ax.figure.get_figure(root=True).get_size_inches()
+    width, height = ax.get_position(original=True).size * inches
+    shrink = min(max(0.9 * (width - 1.0) * ratio / height, 0.15), 0.9)
+    # A picture that is much narrower than its title stays in the middle, or the title would be cut off.
+    beside = (1.0, 0.5) if (width - 1.0) * ratio < 1.5 * height else (0.5, 0.5)
+    bar = ax.figure.colorbar(image, ax=ax, extend=extend, shrink=shrink, pad=0.02, aspect=30 * shrink, panchor=beside)
+    bar.set_label(_broken(text, int(inches[1] / 0.08)), fontsize=8)
     bar.ax.tick_params(labelsize=8)
     bar.ax.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
     bar.ax.yaxis.get_offset_text().set(fontsize=8, horizontalalignment="left", x=0.0)
 
 
-def _broken(text: str, width: int = 60) -> str:
-    """In two lines where it is long: names of gases are."""
+def _broken(text: str, width: int) -> str:
+    """In lines of this many characters: names of gases are long."""
     import textwrap
 
     return "\n".join(textwrap.wrap(text, width)[:3])

@@ -101,7 +101,7 @@ def backscatter(
         picture = ax.imshow(
             shown[0], extent=extent, origin="upper", interpolation="nearest", cmap="gray", vmin=low, vmax=high
         )
-        canvas.colour_bar(ax, picture, shown[0], f"{_KINDS.get(kind, kind)}, {names[0].upper()} (dB)")
+        canvas.colour_bar(ax, picture, shown[0], f"{_KINDS.get(kind, kind)}, {names[0].upper()} (dB)", ratio=ratio)
     else:
         colours, key = _colours(shown, names, percent)
         ax.imshow(colours, extent=extent, origin="upper", interpolation="nearest")

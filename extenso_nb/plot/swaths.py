@@ -107,7 +107,7 @@ def swath_map(
         vmax=high,
     )
     finish(ax, made)
-    canvas.colour_bar(ax, image, values, canvas.label(array))
+    canvas.colour_bar(ax, image, values, canvas.label(array), ratio=made.ratio)
     canvas.headline(ax, facts, str(array.name) + (f", qa ≥ {qa:g}" if qa else ""), title)
     return ax
 
