@@ -86,7 +86,7 @@ def _share_of_the_globe(land: Any) -> float:
 
 
 def test_basemap_file_stays_small() -> None:
-    folder = Path(plot.__file__).parent / "widgets" / "data"
+    folder = Path(plot.__file__).parent.parent / "widgets" / "data"
     assert (folder / "land_110m.json.gz").stat().st_size < 30_000
     assert "public domain" in (folder / "LICENSE.md").read_text()
 

@@ -186,6 +186,10 @@ AFTERWARDS = {
         assert column.units == "mol m-2" and clear.units == "molecules cm-2"
         assert 0 < float(clear.notnull().mean()) <= 1
         assert set(chart) == {column.name, column.name + "_weight", column.name + "_count"}""",
+    "A look at a product": """
+        from PIL import Image
+        assert "footprint" in tree.product._repr_html_().lower() and grey is not axes
+        assert min(Image.open("scene.png").size) > 200""",
     "Writing": """
         assert again["measurements/r10m/B04"].rio.crs == tree["measurements/r10m/B04"].rio.crs
         assert again["measurements/r10m/B04"].equals(tree["measurements/r10m/B04"].compute())

@@ -67,6 +67,7 @@ def open_product(
     """
     import rioxarray  # noqa: F401 - the `.rio` of what is returned: CRS, clip, reproject
 
+    import extenso_nb.readers.card  # noqa: F401 - the `.product` of what is returned
     from extenso_nb.readers.opening import open_container, zarr_address
 
     if isinstance(chunks, str) and chunks != "auto":

@@ -1,4 +1,4 @@
-"""Footprints on a land outline, sheets of quicklooks, colour composites of an opened product: matplotlib lives here."""
+"""Footprints on a land outline, and sheets of quicklooks: what a catalogue gives before anything is delivered."""
 
 from __future__ import annotations
 
@@ -10,30 +10,23 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from extenso_nb import progress
-from extenso_nb.errors import InputError, UnknownBand
+from extenso_nb.errors import InputError
+from extenso_nb.plot.canvas import new_figure
 from extenso_nb.results import SearchResult
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
     from shapely import MultiPolygon
-    from xarray import DataArray, DataTree
 
-__all__ = ["cloud_colour", "footprints", "land", "quicklooks", "rgb"]
+__all__ = ["cloud_colour", "footprints", "land", "quicklooks"]
 
 _SEA, _LAND, _COAST = "#e8eef2", "#f7f5ef", "#a9a79e"
 _RAMP = ("#08519c", "#3182bd", "#6baed6", "#bdd7e7", "#f2f5f7")
 """Clear to overcast: one hue getting paler, told apart also without colour vision; outlines stay dark."""
 _PLAIN = "#2a9d7f"
 """Footprints of products that have no cloud figure."""
-
-BRIGHT = 0.3
-"""Reflectance above the darkest that is shown as white: bright soil reaches it, cloud and snow go beyond."""
-_NO_REFLECTANCE = 10.0
-"""Spans from here on are of digital numbers (opened with scaled=False), of which 0.3 is nothing."""
 
 
 def cloud_colour(cloud: float | None) -> str:
@@ -60,18 +53,6 @@ def land() -> MultiPolygon:
     outline = shapely.from_geojson(gzip.decompress(packed).decode("ascii"))
     assert isinstance(outline, shapely.MultiPolygon)
     return outline
-
-
-def _figure(width: float, height: float) -> Figure:
-    """A figure of its own; in a notebook one of pyplot's, so that the cell shows it."""
-    if progress.in_notebook():
-        from matplotlib import pyplot as plt
-
-        figure: Figure = plt.figure(figsize=(width, height), layout="constrained")
-        return figure
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 # --- footprints ------------------------------------------------------------------------------------------------------
@@ -109,7 +90,7 @@ def footprints(result: SearchResult | GeoDataFrame, *, aoi: Any = None, ax: Axes
         west, south, east, north = view
         stretch = max(math.cos(math.radians((south + north) / 2)), 0.05)
         ratio = (north - south) / ((east - west) * stretch)
-        ax = _figure(7.5, min(max(7.5 * ratio, 3.0), 9.0)).subplots()
+        ax = new_figure(7.5, min(max(7.5 * ratio, 3.0), 9.0)).subplots()
     _draw_land(ax, view)
     # Large ones first: a small footprint inside a large one stays visible.
     order = sorted(range(len(shapes)), key=lambda at: -shapes.iloc[at].area)
@@ -251,7 +232,7 @@ def quicklooks(
     images = [_decoded(label, content) for label, content in pairs]
     columns = max(1, min(columns, len(pairs)))
     rows = math.ceil(len(pairs) / columns)
-    figure = _figure(2.2 * columns, 2.5 * rows + 0.3)
+    figure = new_figure(2.2 * columns, 2.5 * rows + 0.3)
     axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for ax in axes:
         ax.set_axis_off()
@@ -282,154 +263,3 @@ def _decoded(label: str, content: bytes) -> Any:
 
 def _wrapped(label: str, width: int = 30) -> str:
     return "\n".join(label[at : at + width] for at in range(0, min(len(label), 3 * width), width)).replace("$", r"\$")
-
-
-# --- composites ------------------------------------------------------------------------------------------------------
-def rgb(
-    tree: DataTree,
-    *,
-    bands: Sequence[str] = ("B04", "B03", "B02"),
-    limits: tuple[float, float] | None = None,
-    percent: tuple[float, float] = (1.0, 99.0),
-    gamma: float = 1.4,
-    max_pixels: int = 1200,
-    title: str | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    r"""A colour composite of an opened Sentinel-2 product, with a scale bar.
-
-    A value :math:`\rho` of band :math:`b` is shown as :math:`((\rho - lo_b) / span)^{1/\gamma}`, cut to 0..1. `lo` is the
-    lower percentile of each band by itself for level 1C, which takes the blue haze off (dark-object subtraction, Chavez
-    1988), and the lowest of the three for level 2A, which has none; `span` is the largest distance of a band's two
-    percentiles, the same for the three bands, so that colours keep their balance. Of reflectance it is at most 0.3, for cloud
-    is brighter than that and would leave the ground in the dark. Missing values are transparent.
-
-    Parameters
-    ----------
-    tree
-        As `open_product` gives it; the bands are looked for in `/measurements/r10m`, `r20m`, `r60m`, in this order, and
-        all three must lie in one of these.
-    bands
-        Red, green and blue.
-    limits
-        `lo` and `lo + span` as reflectances, for all bands; None takes them from the values by `percent`.
-    percent
-        Percentiles of the values shown, of each band.
-    gamma
-        Above 1 brightens the dark.
-    max_pixels
-        The longer side is thinned out to at most so many pixels, before anything is read.
-    title
-        None takes the product's identifier.
-    ax
-        Axes to draw on; a new figure when None.
-
-    Raises
-    ------
-    UnknownBand
-        When no group holds the three bands; those there are are listed.
-    InputError
-        When there are not three bands, or not one valid pixel.
-    """
-    if len(bands) != 3:
-        raise InputError(f"A colour composite takes three bands (red, green, blue); got {list(bands)}.")
-    layers = _three_bands(tree, bands)
-    step = max(1, math.ceil(max(layers[0].shape) / max_pixels))
-    thinned = [layer[::step, ::step] for layer in layers]
-    image = _stretched(
-        thinned,
-        limits=limits,
-        percent=percent,
-        gamma=gamma,
-        # Level 2A has been corrected for the atmosphere; taking more off would only turn green into brown.
-        haze=tree.attrs.get("processing_level") == "L1C",
-        name=str(tree.attrs.get("product_id", "the product")),
-    )
-    extent, metres = _extent(layers[0])
-    if ax is None:
-        height, width = image.shape[:2]
-        ax = _figure(7.5, min(max(7.5 * height / width, 3.0), 11.0) + 0.5).subplots()
-    ax.imshow(image, extent=extent, interpolation="nearest", origin="upper")
-    ax.set_facecolor("#d9dde1")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    if metres:
-        _scale_bar(ax, extent)
-    name = str(tree.attrs.get("product_id", "")) if title is None else title
-    ax.set_title(f"{name}\n{' '.join(bands)}".strip().replace("$", r"\$"), fontsize=8)
-    return ax
-
-
-def _three_bands(tree: DataTree, bands: Sequence[str]) -> list[DataArray]:
-    found: dict[str, list[str]] = {}
-    for name in ("r10m", "r20m", "r60m"):
-        path = f"measurements/{name}"
-        try:
-            group = tree[path]
-        except KeyError:
-            continue
-        found[path] = [str(key) for key in group.data_vars]
-        if all(band in group.data_vars for band in bands):
-            return [group.data_vars[band] for band in bands]
-    there = "; ".join(f"/{path}: {' '.join(names)}" for path, names in found.items()) or "no group /measurements/r*m"
-    listed = sorted({name for names in found.values() for name in names})
-    raise UnknownBand(f"No group holds all of {' '.join(bands)} ({there}).", bands=listed)
-
-
-def _stretched(
-    layers: Sequence[DataArray],
-    *,
-    limits: tuple[float, float] | None,
-    percent: tuple[float, float],
-    gamma: float,
-    haze: bool,
-    name: str,
-) -> NDArray[Any]:
-    """RGBA of shape (y, x, 4), float32 within 0..1; alpha 0 where any band is missing."""
-    import numpy as np
-
-    cube = np.stack([np.asarray(layer.values, dtype="float32") for layer in layers], axis=-1)
-    valid = np.isfinite(cube).all(axis=-1)
-    if not valid.any():
-        raise InputError(f"{name} has no valid pixel in these bands.", hint="Look at another product, or at its mask.")
-    low, high = limits if limits is not None else np.percentile(cube[valid], percent, axis=0)
-    if limits is None and not haze:
-        low = np.full(3, np.min(low))
-    span = max(float(np.max(np.subtract(high, low))), 1e-6)
-    if limits is None and span < _NO_REFLECTANCE:
-        span = min(span, BRIGHT)
-    shown = np.clip((np.where(valid[..., None], cube, low) - low) / span, 0, 1) ** (1 / gamma)
-    return np.concatenate([shown, valid[..., None]], axis=-1).astype("float32")
-
-
-def _extent(layer: DataArray) -> tuple[tuple[float, float, float, float], bool]:
-    """Left, right, bottom, top of the pixels' outer edges, and whether these are metres (a projected CRS)."""
-    y, x = (layer[dim].values if dim in layer.coords else None for dim in layer.dims[-2:])
-    if x is None or y is None or len(x) < 2 or len(y) < 2:
-        rows, columns = layer.shape[-2:]
-        return (0.0, float(columns), float(rows), 0.0), False
-    half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
-    degrees = max(abs(float(x[0])), abs(float(x[-1]))) <= 360 and max(abs(float(y[0])), abs(float(y[-1]))) <= 90
-    return (float(x[0] - half_x), float(x[-1] + half_x), float(y[-1] + half_y), float(y[0] - half_y)), not degrees
-
-
-def _scale_bar(ax: Axes, extent: tuple[float, float, float, float]) -> None:
-    left, right, bottom, top = extent
-    width = abs(right - left)
-    length = _round_length(width / 4)
-    x0, y0 = left + 0.05 * (right - left), bottom + 0.05 * (top - bottom)
-    text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
-    back = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 2.5}
-    ax.plot([x0, x0 + length], [y0, y0], color="white", linewidth=5, solid_capstyle="butt", zorder=5)
-    ax.plot([x0, x0 + length], [y0, y0], color="black", linewidth=2.5, solid_capstyle="butt", zorder=6)
-    ax.text(
-        x0 + length / 2, y0 + 0.02 * (top - bottom), text, ha="center", va="bottom", fontsize=8, bbox=back, zorder=6
-    )
-    ax.set_xlim(left, right)
-    ax.set_ylim(bottom, top)
-
-
-def _round_length(longest: float) -> float:
-    """The longest of 1, 2, 5 times a power of ten that is not longer."""
-    power = 10.0 ** math.floor(math.log10(longest))
-    return max(step * power for step in (1, 2, 5) if step * power <= longest * (1 + 1e-9))
