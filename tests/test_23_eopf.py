@@ -33,9 +33,10 @@ from extenso_nb.errors import (
     UnknownBand,
     UnsupportedProduct,
 )
-from extenso_nb.readers import band, open_product
+from extenso_nb.readers import band, index, open_product
 from extenso_nb.readers.opening import open_container
 from extenso_nb.readers.zarr_metadata import Members
+from extenso_nb.storage import FileObject
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
 
@@ -768,6 +769,21 @@ def test_at_an_address(kind: Path) -> None:
             refused.compute()
         assert "s3cr3t" not in str(caught.value)
         np.testing.assert_array_equal(renewed.values, nearest(store.numbers(4)))
+
+
+def test_a_zip_at_an_address(tmp_path: Path) -> None:
+    path = store.packed(store.write(tmp_path), tmp_path / "product.zarr.zip", zipfile.ZIP_STORED)
+    made = index.build(FileObject(path))
+    with range_server(tmp_path) as server:
+        plain = open_product(server.url(path.name))
+        server.clear()
+        indexed = open_product(server.url(path.name), index=made)
+        assert server.requests == []
+        for tree in (plain, indexed):
+            np.testing.assert_array_equal(tree[B04].values, nearest(store.numbers(4)))
+        server.clear()
+        pickle.loads(pickle.dumps(indexed[B04]))[:1, :1].compute()
+        assert len(server.requests) <= 2
 
 
 def consolidated(path: Path) -> bool:

@@ -332,10 +332,10 @@ class Container:
                     left -= len(block)
                     yield block
             return
-        step = _FAR if member.packed > _WARM_ALL // 8 else _BLOCK
-        for at in range(start, start + left, step):
-            length = min(step, start + left - at)
-            whole = self.remote.fetch([(at, length)])[0] if step == _FAR else self.remote.read(at, length)
+        small = member.packed <= _WARM_ALL // 8  # metadata, as a rule: remembered
+        for at in range(start, start + left, _FAR):
+            length = min(_FAR, start + left - at)
+            whole = self.remote.read(at, length) if small else self.remote.fetch([(at, length)])[0]
             for place in range(0, length, _BLOCK):
                 yield whole[place : place + _BLOCK]
 
