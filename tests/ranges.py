@@ -24,6 +24,8 @@ class RangeServer:
     requests: list[tuple[str, int]] = field(default_factory=list)
     """Path, and bytes sent, of each request that was answered."""
     refused: int = 0
+    cut: bool = False
+    """Whether answers end in mid-body."""
     latency: float = 0.0
     """Seconds before each answer."""
     address: str = ""
@@ -85,6 +87,9 @@ class _Handler(BaseHTTPRequestHandler):
         complete = sent == sum(map(len, pieces[:-1]))
         with self.owner.lock:
             self.owner.requests.append((parts.path.lstrip("/"), len(content) if complete else sent))
+        if self.owner.cut:
+            self.close_connection = True
+            return
         if complete and pieces:
             with contextlib.suppress(ConnectionError):
                 self.wfile.write(pieces[-1])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import lzma
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +23,15 @@ from affine import Affine
 from drawn import KINDS, drawn
 from radar import zipped
 from ranges import RangeServer, range_server
+from xarray.core import indexing
 
 from extenso_nb.errors import DamagedProduct, ExtensoError, IncompleteProduct, ReaderError, UnsupportedProduct
-from extenso_nb.readers import index, open_product
-from extenso_nb.readers.container import stream
+from extenso_nb.readers import arrays, image_tiles, index, open_product, spool
+from extenso_nb.readers.container import Location, stream
 from extenso_nb.readers.opening import open_container
 from extenso_nb.readers.sparse import BLOCK, Sparse, SparseFile
-from extenso_nb.storage import FileObject, RemoteObject
+from extenso_nb.readers.spool import spooled
+from extenso_nb.storage import FileObject, RemoteObject, vault
 from extenso_nb.storage.ranged import plan
 
 
@@ -170,7 +177,7 @@ def test_a_wrong_table_of_tiles_gives_no_wrong_pixels(archive: dict[str, Path], 
     at = content.index(b"\xff\x55")
     length = int.from_bytes(content[at + 2 : at + 4], "big")
     assert length > 60
-    content[at + 10] ^= 1  # the length of the first tile
+    content[at + 10] ^= 1  # the length of a tile
     path.write_bytes(content)
     with range_server(tmp_path) as server:
         for made in (None, index.build(FileObject(path))):
@@ -347,8 +354,6 @@ def test_a_damaged_index_is_refused(
 
 
 def test_an_index_that_inflates_without_end_is_refused(server: RangeServer, archive: dict[str, Path]) -> None:
-    import lzma
-
     bomb = b"extenso-index 1\n" + lzma.compress(
         b'{"size":1,"sha256":null,"pieces":[]}\n' + bytes(200_000_000), preset=0
     )
@@ -364,6 +369,119 @@ def test_an_object_replaced_while_it_is_open_is_an_error(archive: dict[str, Path
         path.write_bytes(path.read_bytes())
         with pytest.raises(ExtensoError, match="was replaced"):
             tree["measurements/r10m/B04"].load()
+
+
+# --- what a hostile reading found ------------------------------------------------------------------------------------
+@pytest.mark.parametrize("options", [{}, {"TLM": "YES"}], ids=["plain", "tlm"])
+def test_a_small_image_reads_by_its_own_index(options: dict[str, str], tmp_path: Path) -> None:
+    """Its header ends where the index has no more of it: looking for the end went on for ever."""
+    path = tmp_path / "x.jp2"
+    pixels = large_jp2(path, 64, 64, **options)
+    assert path.stat().st_size < 16_384
+    whole = Sparse(FileObject(path), path.stat().st_size)
+    whole.touched = []
+    image_tiles.survey(Location(whole, 0, whole.size))
+    content = path.read_bytes()
+    known = [(start, content[start : start + length]) for start, length in index._merged(whole.touched, len(content))]
+    for pieces in (known, [(0, content[:100])], [(0, content[:2000])]):
+        sparse = Sparse(FileObject(path), len(content), pieces)
+        image = arrays.Image(
+            path="",
+            member="x",
+            source="y",
+            where=Location(sparse, 0, len(content)),
+            height=64,
+            width=64,
+            bands=1,
+            dtype="uint16",
+            tile=(64, 64),
+            crs=None,
+            transform=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+        )
+        window = indexing.BasicIndexer((slice(3, 9), slice(2, 5)))
+        np.testing.assert_array_equal(arrays.ImageArray(image, None)[window], pixels[3:9, 2:5])
+
+
+def test_an_answer_cut_in_its_body_is_our_error(archive: dict[str, Path], server: RangeServer) -> None:
+    path = archive["S2A_MSIL1C"]
+    source = RemoteObject(server.url(path.name))
+    assert source.read(0, 10) == path.read_bytes()[:10]
+    server.cut = True
+    with pytest.raises(ReaderError, match="the connection broke"):
+        source.read(0, 300_000)
+
+
+def test_no_secret_hangs_on_to_an_error(archive: dict[str, Path], server: RangeServer) -> None:
+    address = server.url(archive["S2A_MSIL1C"].name)
+    server.signature = "another"
+    with pytest.raises(ReaderError) as caught:
+        open_product(address)
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert "s3cr3t" not in f"{error!r}{error.args}"
+        error = error.__cause__ or error.__context__
+
+
+def test_two_products_that_differ_in_their_query_alone(tmp_path: Path) -> None:
+    """What was inflated of one is not taken for the other."""
+    found = []
+    for letter in (b"A", b"B"):
+        with zipfile.ZipFile(tmp_path / "get", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("x.SAFE/measurement/m.nc", letter * 50)
+        with range_server(tmp_path) as server, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # By the same address each time: servers of tests have ports of their own.
+            container = open_container(server.url("get"))
+            container = replace(container, uri="http://host/get")
+            found.append((spooled(container, "measurement/m.nc").file.read(), spool._stamp(container)))
+    assert [content[:1] for content, _ in found] == [b"A", b"B"]
+    assert found[0][1] != found[1][1]
+
+
+def test_a_forked_process_says_so_rather_than_wait(archive: dict[str, Path], server: RangeServer) -> None:
+    code = (
+        "import os, sys\nfrom extenso_nb.storage import RemoteObject\nfrom extenso_nb.errors import ReaderError\n"
+        "o = RemoteObject(sys.argv[1])\no.read(0, 10)\n"
+        "if os.fork() == 0:\n    try:\n        o.read(0, 10)\n"
+        "    except ReaderError as e:\n        os._exit(7 if 'forked' in str(e) else 8)\n"
+        "    os._exit(9)\nsys.exit(os.waitstatus_to_exitcode(os.wait()[1]))"
+    )
+    address = server.url(archive["S2A_MSIL1C"].name)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, address], timeout=60, check=False)
+    assert done.returncode == 7
+
+
+def test_addresses_as_they_are_shown() -> None:
+    assert RemoteObject("http://[::1]:8000/x.zip?sig=s3cr3t").shown == "http://[::1]:8000/x.zip"
+    assert RemoteObject("https://me:s3cr3t@host.example/x.zip").shown == "https://host.example/x.zip"
+    again = pickle.loads(pickle.dumps(RemoteObject("http://[::1]:8000/x.zip?sig=s3cr3t")))
+    assert again.shown == "http://[::1]:8000/x.zip"
+    with pytest.raises(UnsupportedProduct):
+        RemoteObject("http://host:99999/x.zip")
+
+
+def test_what_was_handed_over_lives_as_long_as_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    name = vault.keep("https://host.example/x?sig=s3cr3t")
+    vault.hand_over(name)
+    (file,) = (tmp_path / "extenso_nb" / "addresses").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    old = file.stat().st_mtime - 2 * vault.DAY
+    os.utime(file, (old, old))
+    vault.hand_over(name)
+    assert file.stat().st_mtime > old + vault.DAY, "used again: another day"
+    os.utime(file, (old, old))
+    vault.hand_over(vault.keep("another"))
+    assert not file.exists()
+    vault.hand_over(name)
+    assert file.exists()
+
+
+@pytest.mark.parametrize("head", [b'{"size":Infinity,"pieces":[]}\n', b'{"size":1e999,"pieces":[]}\n', b"[]\n", b"\n"])
+def test_an_index_of_nonsense_is_refused(head: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    with pytest.raises(DamagedProduct):
+        index.load(b"extenso-index 1\n" + lzma.compress(head), FileObject(tmp_path / "x"))
 
 
 # --- the engine ------------------------------------------------------------------------------------------------------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 import uuid
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from extenso_nb.errors import DamagedProduct, ExtensoError
 from extenso_nb.readers.container import Location, SubFile
-from extenso_nb.readers.jp2 import HEAD, Codestream
+from extenso_nb.readers.jp2 import Codestream
 from extenso_nb.readers.sparse import Sparse, SparseFile
 from extenso_nb.readers.spool import spooled
 
@@ -36,16 +37,18 @@ def _stream(where: Location) -> Codestream | None:
     sparse = cast("Sparse", where.path)
     key = ("codestream", where.offset)
     if key not in sparse.memory:
+        seen = [False]
 
         def read(offset: int, length: int) -> bytes:
             if offset:
                 return sparse.peek(where.offset + offset, length)
             # What an index has of the beginning is enough as a rule.
-            return sparse.head(where.offset, length) if length <= HEAD else sparse.read(where.offset, length)
+            first, seen[0] = not seen[0], True
+            return sparse.head(where.offset, length) if first else sparse.read(where.offset, length)
 
         try:
             sparse.memory[key] = Codestream(read, where.size)
-        except ValueError:
+        except (ValueError, struct.error, ZeroDivisionError):
             sparse.memory[key] = None
     return cast("Codestream | None", sparse.memory[key])
 
@@ -67,9 +70,10 @@ def codestream(image: Image, window: Window) -> bytes | None:
     try:
         return _cut(where, stream, tiles)
     except ValueError as error:
-        if stream.forget_table():
-            with contextlib.suppress(ValueError):
-                return _cut(where, stream, tiles)
+        # Another thread may have found it wrong meanwhile: tried again in any case.
+        stream.forget_table()
+        with contextlib.suppress(ValueError):
+            return _cut(where, stream, tiles)
         reason = str(error)
     raise DamagedProduct(f"{image.member} in {image.source} cannot be read: {reason}.", member=image.member)
 
@@ -86,7 +90,7 @@ def survey(where: Location) -> None:
     sparse.memory.pop(("codestream", where.offset), None)
     stream = _stream(where)
     if stream is not None:
-        sparse.note(where.offset, stream.head)
+        sparse.note(where.offset, min(where.size, stream.head + 12))  # as far as the marker by which its end is known
         with contextlib.suppress(ValueError):  # it is cut: whoever reads that part is told
             stream.walk()
 

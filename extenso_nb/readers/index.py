@@ -35,7 +35,7 @@ SUFFIX = ".index"
 
 _MAGIC = b"extenso-index 1\n"
 _GAP = 64  # bytes between two pieces that are cheaper to hold than to name
-_PIECES_MAX = 2_000_000
+_PIECES_MAX, _LINE_MAX = 2_000_000, 16_000_000
 _IMAGES = (".jp2", ".tif", ".tiff")
 _THREADS = 16
 _FILTERS: list[dict[str, Any]] = [{"id": lzma.FILTER_LZMA2, "preset": 6}]
@@ -132,7 +132,7 @@ def load(content: bytes, source: Ranged, *, sha256: str | None = None) -> Sparse
     """
     try:
         return _loaded(content, source, sha256)
-    except (ValueError, KeyError, TypeError, lzma.LZMAError, EOFError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, lzma.LZMAError, EOFError, RecursionError, OverflowError) as error:
         reason = str(error).rstrip(".")
     raise DamagedProduct(
         f"The index of {source.shown} cannot be used: {reason}.", hint="Open the product without it, or index it again."
@@ -147,6 +147,8 @@ def _loaded(content: bytes, source: Ranged, sha256: str | None) -> Sparse:
     if not inflater.eof:
         raise ValueError("it is cut short, or too large")
     line, _, blocks = plain.partition(b"\n")
+    if len(line) > _LINE_MAX:
+        raise ValueError("it has more pieces than any")
     head = json.loads(line)
     size, gaps = int(head["size"]), [int(number) for number in head["pieces"]]
     if sha256 is not None and head["sha256"] is not None and head["sha256"] != sha256:

@@ -153,9 +153,11 @@ class Codestream:
 
     def _main(self) -> tuple[int, bytes]:
         """Where the codestream begins, and its main header."""
-        length = HEAD
+        length, before = HEAD, -1
         while True:
             data = self._read(0, min(length, self._size))
+            if before >= 0 and len(data) < min(length, self._size):
+                raise ValueError("it ends within its main header")
             begin = _codestream(data)
             if begin is None:
                 raise ValueError("it has no codestream")
@@ -169,7 +171,8 @@ class Codestream:
                 at += 2 + size
             if len(data) >= min(self._size, _MAIN_MAX):
                 raise ValueError("it ends within its main header")
-            length *= 8
+            # Once more as it is: the first time only what an index has may have come.
+            length, before = (length if before < 0 else length * 8), len(data)
 
     def _by_table(self) -> None:
         at = self.head
@@ -222,17 +225,16 @@ class Codestream:
     def cut(self, parts: Sequence[bytes], tiles: Sequence[int]) -> bytes:
         """A codestream of these tile-parts. Raises ValueError where they are not those of `tiles`."""
         found = {_PART.unpack_from(part)[2] for part in parts if len(part) >= _PART.size and part[:2] == b"\xff\x90"}
-        if found != set(tiles):
+        whole = all(_PART.unpack_from(part)[3] in {0, len(part)} for part in parts if len(part) >= _PART.size)
+        if found != set(tiles) or not whole:
             raise ValueError("its tiles are not where its main header has them")
         return b"".join((self._header, *parts, b"\xff\xd9"))
 
-    def forget_table(self) -> bool:
-        """Go by the tile-parts themselves rather than by TLM, which was wrong; False where it was not used."""
+    def forget_table(self) -> None:
+        """Go by the tile-parts themselves rather than by TLM, which was wrong; nothing happens where it was not used."""
         with self._lock:
-            used, self._tlm = bool(self._tlm), []
-            if used:
-                self._parts, self._next = {}, self.head
-            return used
+            if self._tlm:
+                self._tlm, self._parts, self._next = [], {}, self.head
 
 
 def _segments(main: bytes) -> Iterator[tuple[int, bytes]]:

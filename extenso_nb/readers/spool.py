@@ -83,10 +83,10 @@ def spooled(container: Container, member: str) -> Spool:
     return _spools.get(container, member)
 
 
-def _stamp(container: Container) -> tuple[int, int] | None:
+def _stamp(container: Container) -> tuple[object, int] | None:
     """What changes when a file is replaced by another one of the same name."""
     if container.remote is not None:
-        return 0, container.remote.size
+        return container.remote.source.stamp, container.remote.size
     try:
         state = os.stat(container.path)  # noqa: PTH116 - a str
     except OSError:

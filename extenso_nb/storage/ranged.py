@@ -8,12 +8,13 @@ repr and no pickle: see `vault`.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -54,6 +55,11 @@ class Ranged(ABC):
 
     shown: str
     """Where it lies, for messages: without anything secret."""
+
+    @property
+    def stamp(self) -> str:
+        """What tells it from another object of the same address and size, as far as that is known."""
+        return ""
 
     @property
     @abstractmethod
@@ -171,7 +177,7 @@ class RemoteObject(Ranged):
 
     def _set(self, address: str) -> None:
         parts = urlsplit(address)
-        if parts.scheme not in {"http", "https", "s3"} or not parts.hostname:
+        if parts.scheme not in {"http", "https", "s3"} or not parts.hostname or not _has_port(parts):
             raise UnsupportedProduct(
                 f"{parts.scheme}:// is no address that is read.", hint="Give an http(s):// or an s3:// address."
             )
@@ -199,63 +205,53 @@ class RemoteObject(Ranged):
         with self._lock:
             self._size = size
 
+    @property
+    def stamp(self) -> str:
+        """Names of its query and of its content."""
+        return f"{self._secret} {self._tag}"
+
     def tail(self, length: int) -> tuple[int, bytes]:
         """The last bytes, and where they begin: one request, whatever the size."""
-        result = self._asked({"range": {"suffix": length}})
-        return int(result.range[0]), bytes(result.bytes())
+        answer = self._asked({"range": {"suffix": length}})
+        return answer.start, answer.content
 
     def head(self, length: int) -> bytes:
         """The first bytes, or all where there are fewer: one request, whatever the size."""
-        return bytes(self._asked({"range": (0, length)}).bytes())
+        return self._asked({"range": (0, length)}).content
 
     def whole(self, limit: int) -> bytes:
         """All bytes; raises DamagedProduct where there are more than `limit`. One request."""
-        result = self._asked({})
-        if int(result.meta["size"]) > limit:
-            raise DamagedProduct(f"{self.shown} has {result.meta['size']} bytes, more than the {limit} it may have.")
-        return bytes(result.bytes())
+        return self._asked({}, limit=limit).content
 
     def _get(self, start: int, length: int) -> bytes:
-        return bytes(self._asked({"range": (start, start + length)}).bytes())
+        return self._asked({"range": (start, start + length)}).content
 
-    def _asked(self, options: dict[str, Any]) -> Any:
+    def _asked(self, options: dict[str, Any], *, limit: int | None = None) -> _Answer:
         """What the server answers, once it is known to be of the object that was opened."""
-        for attempt in (1, 2):
-            store, path, turn = self._connected()
-            try:
-                return self._checked(_call(store, path, options))
-            except _Refused as refusal:
-                if attempt == 1 and self._renewed(turn):
-                    continue
-                raise self._failed(refusal.reason, refusal.hint) from None
-            except _Failed as failure:
-                raise self._failed(failure.reason, failure.hint) from None
-        raise AssertionError("unreachable")
+        return self._checked(self._answer("", options, limit))
 
-    def below(self, name: str, options: dict[str, Any], limit: int) -> bytes:
+    def below(self, name: str, options: dict[str, Any], limit: int) -> bytes | None:
         """What `RemoteFolder.get` asks for, with the address of this object as the folder."""
+        try:
+            return self._answer(f"/{quote(name)}", options, limit).content
+        except _Missing:
+            return None
+
+    def _answer(self, below: str, options: dict[str, Any], limit: int | None) -> _Answer:
         for attempt in (1, 2):
-            store, path, turn = self._connected(f"/{quote(name)}")
-            try:
-                result = _call(store, path, options)
-                if not options and int(result.meta["size"]) > limit:
-                    raise DamagedProduct(f"{self.shown}/{name} has more than {limit:,} bytes.", member=name)
-                return bytes(result.bytes())
-            except _Absent:
-                raise
-            except _Refused as refusal:
-                if attempt == 1 and self._renewed(turn):
-                    continue
-                raise self._failed(refusal.reason, refusal.hint) from None
-            except _Failed as failure:
-                raise self._failed(failure.reason, failure.hint) from None
+            store, path, turn = self._connected(below)
+            answer = _call(store, path, options, limit)
+            if isinstance(answer, _Answer):
+                return answer
+            if answer.kind == "refused" and attempt == 1 and self._renewed(turn):
+                continue
+            # Outside of any handler: what obstore says has the whole address in it, and would hang on to this error.
+            kind = {"absent": _Missing, "large": DamagedProduct}.get(answer.kind, ReaderError)
+            raise kind(f"{self.shown}{below} cannot be read: {answer.reason}.", hint=answer.hint)
         raise AssertionError("unreachable")
 
-    def _failed(self, reason: str, hint: str) -> ReaderError:
-        return ReaderError(f"{self.shown} cannot be read: {reason}.", hint=hint)
-
-    def _checked(self, result: Any) -> Any:
-        size, tag = int(result.meta["size"]), result.meta["e_tag"]
+    def _checked(self, answer: _Answer) -> _Answer:
+        size, tag = answer.size, answer.tag
         with self._lock:
             expected = (self._size if self._size is not None else size, self._tag or tag)
             self._size, self._tag = expected
@@ -266,7 +262,7 @@ class RemoteObject(Ranged):
                 else f"{self.shown} was replaced since it was opened.",
                 hint="Open the product again.",
             )
-        return result
+        return answer
 
     def _renewed(self, turn: int) -> bool:
         """Whether there is another address than the one of `turn`: somebody else may have asked for it meanwhile."""
@@ -302,10 +298,9 @@ def _rebuilt(
 
 def _shown(address: str) -> str:
     parts = urlsplit(address)
-    host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
-    return urlunsplit(
-        (parts.scheme, f"[{host}]" if host.count(":") > 1 and not parts.port else host, parts.path, "", "")
-    )
+    name = parts.hostname or ""
+    host = (f"[{name}]" if ":" in name else name) + (f":{parts.port}" if parts.port else "")
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 _CREDENTIALS = {
@@ -362,35 +357,29 @@ class RemoteFolder:
             asked = {"range": {"suffix": -start}}
         else:
             asked = {"range": (start or 0, end)} if end is not None else {"range": {"offset": start}}
-        try:
-            return self._folder.below(name, asked, limit)
-        except _Absent:
-            return None
+        return self._folder.below(name, asked, limit)
 
 
 def list_remote(address: str, *, most: int) -> list[tuple[str, int]]:
     """Names and sizes of the objects below an `s3://bucket/prefix/`, names relative to it. Raises ReaderError."""
-    store, prefix = _store(address), urlsplit(address).path.strip("/")
-    found: list[tuple[str, int]] = []
-    for batch in _listed(partial(_batches, store, f"{prefix}/"), _shown(address)):
-        found += [(str(item["path"])[len(prefix) + 1 :], int(item["size"])) for item in batch]
-        if len(found) > most:
-            raise UnsupportedProduct(f"{_shown(address)} has more than {most} objects; this is not a product.")
-    return sorted(pair for pair in found if pair[0])
-
-
-def _batches(store: Any, prefix: str) -> list[Any]:
     import obstore
 
-    return list(obstore.list(store, prefix=prefix))
-
-
-def _listed(work: Callable[[], list[Any]], shown: str) -> list[Any]:
+    store, prefix = _store(address), urlsplit(address).path.strip("/")
+    found: list[tuple[str, int]] = []
+    failure = None
     try:
-        return list(_translated(work))
-    except (_Refused, _Failed) as failure:
-        reason, hint = failure.reason, failure.hint
-    raise ReaderError(f"{shown} cannot be listed: {reason}.", hint=hint)
+        for batch in obstore.list(store, prefix=f"{prefix}/"):
+            items: Any = batch
+            found += [(str(item["path"])[len(prefix) + 1 :], int(item["size"])) for item in items]
+            if len(found) > most:
+                break
+    except Exception as error:  # noqa: BLE001 - obstore has one class for each way in which a server says no
+        failure = _failure(error)
+    if failure is not None:
+        raise ReaderError(f"{_shown(address)} cannot be listed: {failure.reason}.", hint=failure.hint)
+    if len(found) > most:
+        raise UnsupportedProduct(f"{_shown(address)} has more than {most} objects; this is not a product.")
+    return sorted(pair for pair in found if pair[0])
 
 
 _SIGNS = {
@@ -400,56 +389,84 @@ _SIGNS = {
 }
 
 
-class _Failed(Exception):
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(reason)
-        self.reason, self.hint = reason, hint
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a server sent."""
+
+    content: bytes
+    start: int
+    size: int
+    tag: str | None
 
 
-class _Refused(_Failed):
-    pass
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why nothing came, without the address."""
+
+    kind: str
+    reason: str
+    hint: str
 
 
-class _Absent(_Failed):
-    pass
+class _Missing(ReaderError):
+    """There is no such object."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _plain_error, (self.message, self.hint)
 
 
-def _call(store: Any, path: str, options: dict[str, Any]) -> Any:
+def _plain_error(message: str, hint: str) -> ReaderError:
+    return ReaderError(message, hint=hint)
+
+
+def _call(store: Any, path: str, options: dict[str, Any], limit: int | None) -> _Answer | _Failure:
+    """The answer with all of its body, or why there is none."""
     import obstore
 
-    return _translated(lambda: obstore.get(store, path, options=options))  # type: ignore[arg-type]
+    if _process.setdefault("reads", os.getpid()) != os.getpid():
+        # Its threads are not those of this process, and it would wait for them for ever.
+        return _Failure(
+            "forked", "this process was forked from one that reads", "Start workers with `spawn`, as dask does."
+        )
+    try:
+        result = obstore.get(store, path, options=options)  # type: ignore[arg-type]
+        size = int(result.meta["size"])
+        if limit is not None and size > limit:
+            return _Failure(
+                "large", f"it has {size:,} bytes, more than the {limit:,} that it may have", "Check the address."
+            )
+        return _Answer(bytes(result.bytes()), int(result.range[0]), size, result.meta["e_tag"])
+    except Exception as error:  # noqa: BLE001 - as above
+        return _failure(error)
 
 
-def _translated(work: Callable[[], Any]) -> Any:
-    """What `work` gives; errors of obstore, whose text holds whole addresses, as reasons without them."""
+_process: dict[str, int] = {}
+
+
+def _failure(error: Exception) -> _Failure:
+    """What obstore says, in whose text whole addresses stand, as a reason without them."""
     from obstore import exceptions
 
-    try:
-        return work()
-    except FileNotFoundError:
-        raise _Absent("there is nothing", "Check the address; a delivery may have been deleted.") from None
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
-        raise _Refused(
-            "the server refuses it (401 or 403)", "A signed address expires: ask for a new one. Of S3 check AWS_*."
-        ) from None
-    except exceptions.NotSupportedError:
-        raise _Failed(
-            "the server does not answer ranges of bytes", "Download the product, and open the file."
-        ) from None
-    except exceptions.BaseError as error:
-        text = str(error)
-        if "401" in text or "403" in text:
-            raise _Refused(
-                "the server refuses it (401 or 403)", "A signed address expires: ask for a new one."
-            ) from None
-        raise _Failed(_cause(text), "Try again; check the network, and the address.") from None
+    if isinstance(error, FileNotFoundError):
+        return _Failure("absent", "there is nothing", "Check the address; a delivery may have been deleted.")
+    if isinstance(error, (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)):
+        hint = "A signed address expires: ask for a new one. Of S3 check AWS_*."
+        return _Failure("refused", "the server refuses it (401 or 403)", hint)
+    if isinstance(error, exceptions.NotSupportedError):
+        hint = "Download the product, and open the file."
+        return _Failure("other", "the server does not answer ranges of bytes", hint)
+    return _Failure("other", _cause(str(error)), "Try again; check the network, and the address.")
 
 
 def _cause(text: str) -> str:
-    for known in ("416", "404", "429", "500", "502", "503", "504"):
-        if f" {known} " in text or f" {known}" in text[-40:]:
-            return f"the server answers {known}"
-    for sign, plain in _SIGNS.items():
-        if sign in text:
-            return plain
-    return "the connection broke"
+    status = re.search(r"status(?: code)?:? (\d{3})\b", text)
+    if status is not None:
+        return f"the server answers {status[1]}"
+    return next((plain for sign, plain in _SIGNS.items() if sign in text), "the connection broke")
+
+
+def _has_port(parts: Any) -> bool:
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False

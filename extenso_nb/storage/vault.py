@@ -28,7 +28,6 @@ _NAME = re.compile(r"[0-9a-f]{32}")
 
 _lock = threading.Lock()
 _known: dict[str, str] = {}
-_handed: set[str] = set()
 
 
 def keep(secret: str) -> str:
@@ -43,11 +42,13 @@ def hand_over(name: str) -> None:
     """Make a secret of this process known to the user's other processes on this machine. Never raises: see `find`."""
     with _lock:
         secret = _known.get(name)
-        if secret is None or name in _handed:
-            return
-        _handed.add(name)
+    if secret is None:
+        return
     with contextlib.suppress(OSError):
         folder = _folder()
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(folder / name)  # it is there, and has another day
+            return
         _forget_old(folder)
         target = folder / name
         temporary = folder / f".{name}-{os.getpid()}-{threading.get_ident()}"
