@@ -382,7 +382,7 @@ def test_a_small_image_reads_by_its_own_index(options: dict[str, str], tmp_path:
     whole.touched = []
     image_tiles.survey(Location(whole, 0, whole.size))
     content = path.read_bytes()
-    known = [(start, content[start : start + length]) for start, length in index._merged(whole.touched, len(content))]
+    known = [(start, content[start : start + length]) for start, length in index.pieces_of(whole.touched, len(content))]
     for pieces in (known, [(0, content[:100])], [(0, content[:2000])]):
         sparse = Sparse(FileObject(path), len(content), pieces)
         image = arrays.Image(

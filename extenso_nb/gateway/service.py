@@ -213,7 +213,9 @@ class Service:
         if key is not None:
             with contextlib.suppress(FileNotFoundError):
                 return self.destinations.storage.read(key)
-        raise NoIndex(f"Delivery {delivery_id} has no index: its product is none that is read by ranges.")
+        raise NoIndex(
+            f"Delivery {delivery_id} has no index: its product is none that is read by ranges, or it was removed."
+        )
 
     def account(self, account: str) -> Account:
         """The account and its storage."""

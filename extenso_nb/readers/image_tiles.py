@@ -121,7 +121,6 @@ class Opener:
         self._file = file
         # A name of its own: GDAL remembers what it found under a name before.
         self.name = f"{uuid.uuid4().hex}.image"
-        self._loaded: list[tuple[int, int]] = []
         self._first: SparseFile | None = None
         self.failure: ExtensoError | None = None
         """What went wrong in reading: GDAL does not tell."""

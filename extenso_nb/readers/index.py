@@ -20,18 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 from extenso_nb.errors import DamagedProduct, ExtensoError, UnsupportedProduct
 from extenso_nb.readers.sparse import Sparse
+from extenso_nb.storage.ranged import plan
 
 if TYPE_CHECKING:
     from extenso_nb.storage import Ranged
 
-__all__ = ["LIMIT", "SUFFIX", "build", "load"]
+__all__ = ["LIMIT", "PACKED_LIMIT", "build", "load", "pieces_of"]
 
 LIMIT = 96_000_000
 """Bytes of all pieces of an index at most: what needs more is not opened by one."""
 PACKED_LIMIT = 24_000_000
 """Bytes of an index at most."""
-SUFFIX = ".index"
-"""Where an index lies beside a file of the user's: at the file's own name with this behind it."""
 
 _MAGIC = b"extenso-index 1\n"
 _GAP = 64  # bytes between two pieces that are cheaper to hold than to name
@@ -49,7 +48,7 @@ def build(source: Ranged, *, sha256: str | None = None) -> bytes:
     source
         The product, in any of the places that are read by ranges.
     sha256
-        Of the whole product, hexadecimal; written into the index.
+        Of the whole product, hexadecimal; written into the index, for who wants to know what it is of.
 
     Raises
     ------
@@ -62,7 +61,7 @@ def build(source: Ranged, *, sha256: str | None = None) -> bytes:
     sparse = Sparse(source, size)
     sparse.touched = []
     _open_all(sparse)
-    pieces = _merged(sparse.touched, size)
+    pieces = pieces_of(sparse.touched, size)
     sparse.touched = None
     if sum(length for _, length in pieces) > LIMIT:
         raise UnsupportedProduct(f"Opening {source.shown} reads more than {LIMIT:,} bytes: it is not indexed.")
@@ -102,17 +101,9 @@ def _is_text(name: str) -> bool:
     return not name.lower().endswith((*_IMAGES, ".nc"))
 
 
-def _merged(touched: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
-    merged: list[list[int]] = []
-    for start, length in sorted(touched):
-        end = min(start + length, size)
-        if end <= start:
-            continue
-        if merged and start <= merged[-1][1] + _GAP:
-            merged[-1][1] = max(merged[-1][1], end)
-        else:
-            merged.append([start, end])
-    return [(start, end - start) for start, end in merged]
+def pieces_of(touched: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """What was touched of an object, as start and length of the pieces that an index holds."""
+    return plan(((start, min(length, size - start)) for start, length in touched), gap=_GAP, longest=max(1, size))
 
 
 def _packed(size: int, sha256: str | None, pieces: list[tuple[int, int]], blocks: list[bytes]) -> bytes:
@@ -125,13 +116,13 @@ def _packed(size: int, sha256: str | None, pieces: list[tuple[int, int]], blocks
     return _MAGIC + lzma.compress(content, format=lzma.FORMAT_XZ, filters=_FILTERS)
 
 
-def load(content: bytes, source: Ranged, *, sha256: str | None = None) -> Sparse:
+def load(content: bytes, source: Ranged) -> Sparse:
     """An object of which is known what its index holds. `source` is not asked for anything.
 
-    Raises DamagedProduct for what is no index, or that of a product with another SHA-256.
+    Raises DamagedProduct for what is no index. Whether it is that of the product its size tells, when it is first read.
     """
     try:
-        return _loaded(content, source, sha256)
+        return _loaded(content, source)
     except (ValueError, KeyError, TypeError, lzma.LZMAError, EOFError, RecursionError, OverflowError) as error:
         reason = str(error).rstrip(".")
     raise DamagedProduct(
@@ -139,7 +130,7 @@ def load(content: bytes, source: Ranged, *, sha256: str | None = None) -> Sparse
     )
 
 
-def _loaded(content: bytes, source: Ranged, sha256: str | None) -> Sparse:
+def _loaded(content: bytes, source: Ranged) -> Sparse:
     if not content.startswith(_MAGIC) or len(content) > PACKED_LIMIT:
         raise ValueError("it is not an index of format 1")
     inflater = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=200_000_000)
@@ -151,8 +142,6 @@ def _loaded(content: bytes, source: Ranged, sha256: str | None) -> Sparse:
         raise ValueError("it has more pieces than any")
     head = json.loads(line)
     size, gaps = int(head["size"]), [int(number) for number in head["pieces"]]
-    if sha256 is not None and head["sha256"] is not None and head["sha256"] != sha256:
-        raise ValueError("it is the index of another product")
     if len(gaps) % 2 or len(gaps) > _PIECES_MAX or min(gaps, default=0) < 0:
         raise ValueError("its pieces are not what they should be")
     known, place, at = [], 0, 0
