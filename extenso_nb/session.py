@@ -48,6 +48,16 @@ class Session(Client):
         kind = "embedded gateway" if self._renew else "gateway"
         return f"<Session with the {kind} at {_plain(self.url)}>"
 
+    @property
+    def local(self) -> bool:
+        """Whether the gateway is this machine's own, so that nothing needs a network."""
+        return self._renew is not None
+
+    @property
+    def where(self) -> str:
+        """Which gateway answers, in words."""
+        return "this machine" if self.local else urlsplit(self.url).netloc
+
     def async_client(self) -> AsyncClient:
         """A new asynchronous client of the same gateway and account."""
         url, api_key = self._renew() if self._renew else (self._address, self._owner_key.get_secret_value())

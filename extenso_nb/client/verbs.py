@@ -509,15 +509,7 @@ def _query(collection: str, q: str | None, named: dict[str, Any]) -> str:
         raise InputError(f"{collection} products have no cloud figure.", hint="Leave cloud_cover out.")
     from extenso_nb import query
 
-    own = (q or "").strip()
-    built = query.build(**named) if named else "*"
-    if own in ("", "*"):
-        return built
-    if built == "*":
-        return own
-    # Parsed by itself first: `a) OR (b` is nothing, but between our parentheses it would be something else.
-    query.parse(own)
-    return f"({own}) AND ({built})"
+    return query.combine(q, query.build(**named) if named else None)
 
 
 def _bucket(bucket: BucketProperties) -> BucketProperties:

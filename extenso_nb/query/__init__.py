@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from extenso_nb.query import _match
-from extenso_nb.query._build import build
+from extenso_nb.query._build import build, combine
 from extenso_nb.query._keywords import KEYWORDS, Described, Keyword
 from extenso_nb.query._match import order
 from extenso_nb.query._parse import MAX_CLAUSES, MAX_DEPTH, MAX_LENGTH, parse_tree
@@ -57,6 +57,7 @@ __all__ = [
     "Value",
     "Wildcard",
     "build",
+    "combine",
     "geometry",
     "order",
     "parse",

@@ -18,7 +18,7 @@ from extenso_nb.query._tree import All, And, Field, Node, Or, Phrase, Range, Spa
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-__all__ = ["build"]
+__all__ = ["build", "combine"]
 
 _PLATFORM = re.compile(
     r"(?:sentinel|s)[ _-]?(?:([1-3])[ _-]?([a-d])?|5[ _-]?(?:p|precursor)?)", re.IGNORECASE | re.ASCII
@@ -353,3 +353,16 @@ def build(
     text = write(_all_of(parts) if parts else All())
     parse_tree(text)  # the limits of a query: length and number of clauses
     return text
+
+
+def combine(*queries: str | None) -> str:
+    """The query that holds where all of these hold; those that are empty or ``*`` hold everywhere.
+
+    Raises QueryError for one that cannot be parsed by itself: ``a) OR (b`` is nothing, but between the parentheses of a
+    conjunction it would be something else.
+    """
+    parts = [text for query in queries if (text := (query or "").strip()) not in ("", "*")]
+    if len(parts) > 1:
+        for part in parts:
+            parse_tree(part)
+    return " AND ".join(f"({part})" for part in parts) if len(parts) > 1 else parts[0] if parts else "*"

@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from extenso_nb.widgets.board import OrderBoard
     from extenso_nb.widgets.explorer import Explorer
+    from extenso_nb.widgets.form import SearchForm
     from extenso_nb.widgets.map import MapView
+    from extenso_nb.widgets.results import ResultsView
     from extenso_nb.widgets.state import ExplorerState
 
-__all__ = ["Explorer", "ExplorerState", "MapView"]
+__all__ = ["Explorer", "ExplorerState", "MapView", "OrderBoard", "ResultsView", "SearchForm"]
 
-_ROOMS = {"Explorer": "explorer", "ExplorerState": "state", "MapView": "map"}
+_ROOMS = {
+    "Explorer": "explorer",
+    "ExplorerState": "state",
+    "MapView": "map",
+    "OrderBoard": "board",
+    "ResultsView": "results",
+    "SearchForm": "form",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,35 +1,27 @@
-"""The Explorer: map, form, results, orders in one widget; draw, search, look, select, estimate, order, load."""
+"""The Explorer: map, form, results, basket, orders in one widget; draw, search, look, select, estimate, order, load."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any
 
 import ipywidgets
 
 from extenso_nb.errors import InputError
-from extenso_nb.models import Delivery, Order
+from extenso_nb.models import BucketProperties, Delivery, Order
 from extenso_nb.results import SearchResult
-from extenso_nb.widgets import actions, static
+from extenso_nb.widgets import static
+from extenso_nb.widgets.basket import Basket
+from extenso_nb.widgets.board import OrderBoard
+from extenso_nb.widgets.desk import Desk, SessionLike
+from extenso_nb.widgets.form import SearchForm
 from extenso_nb.widgets.map import MapView
-from extenso_nb.widgets.panels import Message, OrderBoard, ResultsView, SearchForm, SelectionLine
-from extenso_nb.widgets.runner import Runner
+from extenso_nb.widgets.message import Message
+from extenso_nb.widgets.results import ResultsView
 from extenso_nb.widgets.state import ExplorerState
 
-__all__ = ["Explorer", "SessionLike"]
-
-
-class SessionLike(Protocol):
-    """What an Explorer needs of a session."""
-
-    def async_client(self) -> Any:
-        """A new `AsyncClient`, which the Explorer uses on its own loop and closes."""
-
-    def open(self, delivery: Delivery) -> Any:
-        """A delivered product, as a DataTree or a list with one."""
+__all__ = ["Explorer"]
 
 
 class Explorer(ipywidgets.VBox):  # type: ignore[misc]
@@ -51,7 +43,10 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
     resume
         Whether to list the orders of the account at once, and follow those that are open.
     tiles
-        Whether online map tiles are laid over the land outline.
+        Whether online map tiles are laid over the land outline. By default only where the gateway is elsewhere: with
+        the one of this machine nothing then leaves it.
+    namespace
+        Where products that are loaded get their names; by default the notebook's variables.
     """
 
     def __init__(
@@ -62,37 +57,28 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         open: Callable[[Delivery], Any] | None = None,  # noqa: A002 - the verb of a session
         state: ExplorerState | None = None,
         resume: bool = True,
-        tiles: bool = True,
+        tiles: bool | None = None,
+        namespace: MutableMapping[str, Any] | None = None,
     ) -> None:
-        connect = connect or (session.async_client if session is not None else None)
-        opener = open or (session.open if session is not None else None)
-        if connect is None or opener is None:
+        if session is None and (connect is None or open is None):
             raise InputError(
                 "An Explorer needs a session, or both `connect` and `open`.",
                 hint="Use `extenso_nb.connect().explorer()`.",
             )
-        self.state = ExplorerState() if state is None else state
-        self.tree: Any = None
-        self._connect, self._opener = connect, opener
-        self._connecting: asyncio.Task[Any] | None = None
-        self._runner = Runner()
+        self.desk = Desk(session, connect=connect, open=open, state=state, namespace=namespace)
         self._over = False
+        self.state = self.desk.state
+        tiles = not self.desk.local if tiles is None else tiles
         with self.state.noted() as self._watches:
-            self.map = MapView(self.state, tiles=tiles)
-            self.form = SearchForm(self.state, search=self.search, cancel=self.cancel)
-            self.results = ResultsView(self.state, more=self.load_more)
-            self.selection = SelectionLine(self.state, estimate=self.estimate, order=self.order)
-            self.board = OrderBoard(self.state, cancel=self.cancel_order, load=self.load)
-            self.message = Message(self.state)
-        column = ipywidgets.Layout(flex="1 1 400px", min_width="280px", margin="0 6px 0 0")
-        middle = ipywidgets.Box(
-            [ipywidgets.VBox([part], layout=column) for part in (self.map, self.results)],
-            layout=ipywidgets.Layout(flex_flow="row wrap", width="100%", align_items="flex-start"),
-        )
-        super().__init__(
-            [self.form, middle, self.selection, self.message, self.board],
-            layout=ipywidgets.Layout(width="100%", overflow="hidden"),
-        )
+            self.map = MapView(self.desk, tiles=tiles)
+            self.form = SearchForm(self.desk)
+            self.message = Message(self.desk)
+            self.results = ResultsView(self.desk)
+            self.basket = Basket(self.desk)
+            self.board = OrderBoard(self.desk)
+        middle = ipywidgets.Box([self.map, self.results])
+        middle.add_class("extenso-middle")
+        super().__init__([self.form, self.message, middle, self.basket, self.board])
         self.add_class("extenso-explorer")
         if resume:
             self.resume()
@@ -104,124 +90,61 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
     @property
     def result(self) -> SearchResult:
         """What the last search found, as far as it is shown."""
-        state = self.state
-        return SearchResult(
-            state.products,
-            total=state.total,
-            collection=state.found_collection or state.collection,
-            q=state.query,
-            thumbnails=self._pictures,
-        )
+        return self.desk.result
 
     @property
     def selected(self) -> SearchResult:
-        """The products selected, in the order of selection."""
-        found = [product for product in map(self.state.product, self.state.selected) if product is not None]
-        return SearchResult(
-            found,
-            total=len(found),
-            collection=self.state.found_collection or self.state.collection,
-            q=self.state.query,
-            thumbnails=self._pictures,
-        )
+        """The basket, in the order of selection; it may hold products of several searches."""
+        return self.desk.selected
 
     @property
     def orders(self) -> list[Order]:
         """The orders shown, newest first."""
-        found = [Order.from_wire(entry["order"]) for entry in self.state.orders.values()]
-        return sorted(found, key=lambda order: -order.id)
+        return self.desk.orders
 
-    def _pictures(self, ids: Sequence[str]) -> Mapping[str, bytes]:
-        uris = {key: self.state.thumbnails.get(key) for key in ids}
-        return {key: base64.b64decode(uri.partition(",")[2]) for key, uri in uris.items() if uri}
+    @property
+    def tree(self) -> Any:
+        """The product loaded last, as a DataTree; None before."""
+        return self.desk.tree
 
     # --- what it does; each returns at once ----------------------------------------------------------------------
     def search(self) -> Future[Any] | None:
         """Search by the form. A search that runs is replaced."""
-        self._runner.cancel("thumbnails")
-        return self._runner.submit("search", lambda: self._found(actions.search))
+        return self.desk.search()
 
     def load_more(self) -> Future[Any] | None:
         """Append the next page. Nothing happens while a search runs."""
-        return self._runner.submit("search", lambda: self._found(actions.load_more), replace=False)
+        return self.desk.load_more()
 
     def cancel(self) -> None:
         """Stop the search that runs; what was found before stays."""
-        self.state.begin()
-        self._runner.cancel("thumbnails")
-        if self._runner.cancel("search"):
-            self.state.say("info", "The search was cancelled.")
+        self.desk.cancel()
 
     def estimate(self) -> Future[Any] | None:
-        """Estimate the selection."""
-        return self._runner.submit("estimate", lambda: self._do(actions.estimate))
+        """Estimate the basket."""
+        return self.desk.estimate()
 
-    def order(self) -> Future[Any] | None:
-        """Order the selection and follow the order. Nothing happens while one is being placed."""
-        return self._runner.submit("order", self._ordered, replace=False)
+    def order(self, *, bucket: BucketProperties | None = None) -> Future[Any] | None:
+        """Order the basket, into a bucket of the user's own if one is given, and follow the order."""
+        if bucket is not None:
+            self.desk.use_bucket(bucket)
+        return self.desk.order()
 
     def cancel_order(self, order_id: int) -> Future[Any] | None:
         """Cancel an order; what was delivered stays."""
-        return self._runner.submit(
-            f"cancel {order_id}", lambda: self._do(actions.cancel_order, order_id), replace=False
-        )
+        return self.desk.cancel_order(order_id)
+
+    def retry_order(self, order_id: int) -> Future[Any] | None:
+        """Order once more what an order failed to deliver."""
+        return self.desk.retry_order(order_id)
 
     def load(self, delivery_id: str) -> Future[Any] | None:
-        """Open a delivered product; it is then in `.tree`."""
-        return self._runner.submit("open", lambda: self._loaded(delivery_id), replace=False)
+        """Open a delivered product; it is then in `tree`, and in the notebook under `state.variable`."""
+        return self.desk.load(delivery_id)
 
     def resume(self) -> Future[Any] | None:
         """List the orders of the account and follow those that are open."""
-        return self._runner.submit("resume", self._resumed, replace=False)
-
-    # --- on the loop ---------------------------------------------------------------------------------------------
-    async def _do(self, action: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
-        client = await self._connected()
-        return None if client is None else await action(self.state, client, *arguments)
-
-    async def _connected(self) -> actions.AsyncGateway | None:
-        """The client, made on first use; None, with a message, when there is no gateway."""
-        if self._connecting is None:
-            self._connecting = asyncio.create_task(asyncio.to_thread(self._connect))
-        connecting = self._connecting
-        with self.state.working("connect"):
-            try:
-                # Shielded: actions share it, and cancelling one of them must not take it from the others.
-                return await asyncio.shield(connecting)
-            except Exception as error:  # noqa: BLE001 - shown and logged; the next button tries again
-                if self._connecting is connecting:
-                    self._connecting = None
-                self.state.fail("No connection to a gateway.", error)
-                return None
-
-    async def _found(self, action: Callable[..., Coroutine[Any, Any, Any]]) -> None:
-        await self._do(action)
-        if any(product.id not in self.state.thumbnails for product in self.state.products):
-            self._runner.submit("thumbnails", lambda: self._do(actions.thumbnails))
-
-    async def _ordered(self) -> Any:
-        placed = await self._do(actions.order)
-        if placed is not None:
-            self._follow(placed.id)
-        return placed
-
-    async def _resumed(self) -> None:
-        for order_id in await self._do(actions.refresh_orders) or ():
-            self._follow(order_id)
-
-    def _follow(self, order_id: int) -> None:
-        self._runner.submit(f"follow {order_id}", lambda: self._do(actions.follow, order_id), replace=False)
-
-    async def _loaded(self, delivery_id: str) -> Any:
-        tree = await actions.open_delivery(self.state, self._opener, delivery_id)
-        if tree is not None:
-            self.tree = tree
-        return tree
-
-    async def _goodbye(self) -> None:
-        connecting = self._connecting
-        if connecting is not None and connecting.done() and not connecting.cancelled() and not connecting.exception():
-            await connecting.result().aclose()
+        return self.desk.resume()
 
     # --- showing and ending --------------------------------------------------------------------------------------
     def static(self) -> str:
@@ -243,7 +166,7 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         """Stop all that runs here, and take the widget off the page. Orders go on in the gateway."""
         if not self._over:
             self._over = True
-            self._runner.close(self._goodbye)
+            self.desk.close()
             for watch in self._watches:
                 self.state.unobserve(*watch)
             for part in _parts(self):

@@ -14,7 +14,9 @@ from extenso_nb.errors import AreaError
 from extenso_nb.models import Product
 from extenso_nb.plot import cloud_colour, land
 from extenso_nb.results import short_name
-from extenso_nb.widgets.state import ExplorerState, guard
+from extenso_nb.widgets.desk import desk_of
+from extenso_nb.widgets.panel import Source
+from extenso_nb.widgets.state import guard
 
 __all__ = ["MapView", "parse_drawing", "view_of"]
 
@@ -31,16 +33,17 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
 
     Parameters
     ----------
-    state
-        The Explorer's state.
+    source
+        A session, the desk of an Explorer, or nothing.
     height
         CSS height of the map.
     tiles
         Whether online tiles are laid over the outline. Without network they simply stay away.
     """
 
-    def __init__(self, state: ExplorerState, *, height: str = "430px", tiles: bool = True) -> None:
-        self._state = state
+    def __init__(self, source: Source = None, *, height: str = "430px", tiles: bool = True) -> None:
+        self.desk = desk_of(source)
+        self._state = self.desk.state
         self._hover_from_map = False
         self._small: frozenset[str] = frozenset()
         ground = ipyleaflet.Polygon(

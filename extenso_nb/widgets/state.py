@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import logging
 import threading
 import uuid
@@ -9,50 +10,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 
 from traitlets import All, Bool, Dict, Float, HasTraits, Int, List, TraitError, Tuple, Unicode, validate
 
 from extenso_nb.errors import ExtensoError, InputError
-from extenso_nb.models import DELIVERY_ENDED, Delivery, Estimate, Order, Product
+from extenso_nb.models import DELIVERY_ENDED, Account, BucketProperties, Delivery, Estimate, Order, Product
+from extenso_nb.widgets.offers import CLOUDY, COLLECTIONS, FILTERS
 
-__all__ = ["COLLECTIONS", "PRODUCT_TYPES", "ExplorerState", "guard", "strict"]
+__all__ = ["FREE", "ExplorerState", "guard", "strict"]
 
 logger = logging.getLogger("extenso_nb.widgets")
 
-COLLECTIONS: dict[str, str] = {"S1": "radar", "S2": "optical", "S3": "ocean and land", "S5P": "atmosphere"}
-"""Missions that can be chosen, each with what it looks at."""
-
-PRODUCT_TYPES: dict[str, tuple[tuple[str, str], ...]] = {
-    "S1": (("GRD", "GRD: detected"), ("SLC", "SLC: complex"), ("OCN", "OCN: ocean"), ("RAW", "RAW: level 0")),
-    "S2": (("S2MSI2A", "L2A: surface"), ("S2MSI1C", "L1C: top of atmosphere")),
-    "S3": (
-        ("OL_1_EFR___", "OLCI L1 full resolution"),
-        ("OL_1_ERR___", "OLCI L1 reduced"),
-        ("OL_2_LFR___", "OLCI L2 land"),
-        ("SL_1_RBT___", "SLSTR L1 radiances"),
-        ("SL_2_LST___", "SLSTR L2 land temperature"),
-        ("SR_2_LAN___", "SRAL L2 land"),
-        ("SY_2_SYN___", "Synergy L2 surface"),
-    ),
-    "S5P": (
-        ("L2__NO2___", "NO2"),
-        ("L2__O3____", "O3"),
-        ("L2__CO____", "CO"),
-        ("L2__CH4___", "CH4"),
-        ("L2__SO2___", "SO2"),
-        ("L2__HCHO__", "HCHO"),
-        ("L2__AER_AI", "aerosol index"),
-        ("L2__CLOUD_", "cloud"),
-    ),
-}
-"""Product types offered for each mission: value of `producttype`, and what to call it."""
-
-CLOUDY = frozenset({"S2", "S3"})
-"""Missions whose products have a cloud figure. Asking others for one would find nothing."""
-
 LEVELS = ("", "info", "success", "warning", "error")
 QUIET: dict[str, str] = {"level": "", "title": "", "detail": "", "hint": ""}
+FREE: dict[str, str] = {"kind": "free"}
+"""The destination of an order that goes into the gateway's own storage."""
+_FILTER_NAMES = frozenset(item.name for items in FILTERS.values() for item in items)
 
 _strict = threading.Event()
 
@@ -88,40 +62,73 @@ class ExplorerState(HasTraits):
     start = Unicode("", help="First day, 2024-06-01; empty for no limit.")
     stop = Unicode("", help="Last day, included; empty for no limit.")
     cloud = Float(100.0, help="Most cloud cover, per cent; 100 for any.")
+    filters: Any = Dict(help="Further arguments of `query.build`, name -> text; those of other missions are not used.")
+    q = Unicode("", help="A query in SciHub's language that must hold besides the form.")
+    sort = Unicode("", help="`orderby` of the search: the order of the list.")
     page_size = Int(50, help="Products asked for at a time, 1 to 100.")
 
     # What was found.
     searched = Bool(False, help="Whether `products` answers a search: nothing found is not the same as nothing asked.")
+    failed = Bool(False, help="Whether the last search failed; `products` are then those of an earlier one.")
     query = Unicode("", help="The `q` that was sent.")
     found_collection = Unicode("", help="The collection that was searched; the form may have moved on.")
+    found_sort = Unicode("", help="The order in which it was searched.")
+    found_form: Any = Dict(help="The form that was searched, as `search_form` gives it.")
+    found_aoi: Any = Dict(allow_none=True, default_value=None, help="The area that was searched.")
     products: Any = Tuple(help="models.Product, in the order of the search.")
     total = Int(0, help="How many the gateway found.")
     thumbnails: Any = Dict(help="Identifier -> data URI; empty text where there is no picture. Not saved.")
+    timeline: Any = Dict(
+        allow_none=True,
+        default_value=None,
+        help='{"bins": [{"start": day, "stop": day, "count": int}], "complete": bool}; None before a search. Not saved.',
+    )
 
-    # What is pointed at.
+    # How it is looked at.
+    view = Unicode("gallery", help="gallery or table.")
+    facets: Any = Dict(help="Field of a product -> values that are shown; the others are left out of list and map.")
+    least_coverage = Float(0.0, help="Products that cover less of the area, per cent, are left out of list and map.")
     hovered = Unicode("", help="Identifier under the pointer, or empty. Not saved.")
+    detailed = Unicode("", help="Identifier of the product whose details are shown, or empty.")
+    details: Any = Dict(help='{"id", "picture": data URI or "", "facts": [[label, value], ...]}. Not saved.')
+    draped = List(Unicode(), help="Identifiers whose quicklooks lie on the map, two at most.")
+    drapes: Any = Dict(help='Identifier -> {"url": data URI, "bounds": [[south, west], [north, east]]}. Not saved.')
+    opacity = Float(0.9, help="Of the quicklooks on the map, 0 to 1.")
+    swiping = Bool(False, help="Whether two quicklooks on the map are compared by a swipe.")
+
+    # The basket, which outlives searches.
     selected = List(Unicode(), help="Identifiers, in the order of selection.")
+    kept: Any = Dict(help="Products of `selected`, as on the wire: found by earlier searches too.")
+    destination: Any = Dict(FREE, help="As models.Destination on the wire; keys of a bucket are never here.")
     estimate: Any = Dict(
         allow_none=True, default_value=None, help="models.Estimate of `selected` as on the wire, or None."
     )
+    account: Any = Dict(allow_none=True, default_value=None, help="models.Account as on the wire. Not saved.")
+    gateway = Unicode("", help="Which gateway answers, in words. Not saved.")
 
     # What was ordered: id -> {"order": {...}, "deliveries": [{...}]}, as on the wire.
     orders: Any = Dict()
     opened = Unicode("", help="Identifier of the delivery opened last.")
+    loaded: Any = Dict(help='{"delivery", "product", "name", "text", "picture": data URI or ""}. Not saved.')
+    variable = Unicode("scene", help="What the next product loaded is called in the notebook.")
 
     # What goes on.
     busy: Any = Tuple(help="Names of the actions that run. Not saved.")
     message = Dict(QUIET, help="level (info, success, warning, error), title, detail, hint; all text.")
 
     _saved = (
-        "aoi", "aoi_text", "aoi_valid", "collection", "product_type", "start", "stop", "cloud", "page_size",
-        "searched", "query", "found_collection", "total", "selected", "estimate", "orders", "opened", "message",
+        "aoi", "aoi_text", "aoi_valid", "collection", "product_type", "start", "stop", "cloud", "filters", "q", "sort",
+        "page_size", "searched", "failed", "query", "found_collection", "found_sort", "found_form", "found_aoi", "total", "view",
+        "facets", "least_coverage", "detailed", "draped", "opacity", "swiping", "selected", "kept", "destination", "estimate",
+        "orders", "opened", "variable", "message",
     )  # fmt: skip
 
     def __init__(self, **values: Any) -> None:
         self.lock = threading.RLock()
         self.generation = 0
-        self._order_attempt: tuple[tuple[str, ...], str] = ((), "")
+        self.bucket: BucketProperties | None = None
+        """The user's own bucket with its keys: of this process, neither a trait nor in `to_dict`."""
+        self._order_attempt: tuple[tuple[Any, ...], str] = ((), "")
         self._noted: list[tuple[Any, ...]] | None = None
         super().__init__(**values)
 
@@ -157,6 +164,48 @@ class ExplorerState(HasTraits):
         if not 0 <= proposal.value <= 100:
             raise TraitError(f"cloud must be within 0..100 per cent; got {proposal.value!r}.")
         return float(proposal.value)
+
+    @validate("least_coverage")
+    def _check_coverage(self, proposal: Any) -> float:
+        if not 0 <= proposal.value <= 100:
+            raise TraitError(f"least_coverage must be within 0..100 per cent; got {proposal.value!r}.")
+        return float(proposal.value)
+
+    @validate("opacity")
+    def _check_opacity(self, proposal: Any) -> float:
+        if not 0 <= proposal.value <= 1:
+            raise TraitError(f"opacity must be within 0..1; got {proposal.value!r}.")
+        return float(proposal.value)
+
+    @validate("view")
+    def _check_view(self, proposal: Any) -> str:
+        if proposal.value not in {"gallery", "table"}:
+            raise TraitError(f"view must be gallery or table; got {proposal.value!r}.")
+        return str(proposal.value)
+
+    @validate("sort")
+    def _check_sort(self, proposal: Any) -> str:
+        from extenso_nb.query import order
+
+        try:
+            order([], proposal.value)
+        except ExtensoError as error:
+            raise TraitError(f"sort: {error.message}") from error
+        return str(proposal.value)
+
+    @validate("filters")
+    def _check_filters(self, proposal: Any) -> dict[str, str]:
+        unknown = sorted(set(proposal.value) - _FILTER_NAMES)
+        if unknown:
+            raise TraitError(f"filters: {', '.join(unknown)} is none of {', '.join(sorted(_FILTER_NAMES))}.")
+        return {str(key): str(value).strip() for key, value in proposal.value.items() if str(value).strip()}
+
+    @validate("variable")
+    def _check_variable(self, proposal: Any) -> str:
+        name = str(proposal.value).strip()
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise TraitError(f"variable must be a name of Python, such as scene; got {proposal.value!r}.")
+        return name
 
     @validate("page_size")
     def _check_page_size(self, proposal: Any) -> int:
@@ -201,19 +250,34 @@ class ExplorerState(HasTraits):
             return self.generation
 
     def toggle(self, product_id: str) -> None:
-        """Select a product, or drop it from the selection. Unknown identifiers are ignored: their card is gone."""
+        """Select a product, or drop it from the basket. Unknown identifiers are ignored: their card is gone."""
         with self.lock:
             if product_id in self.selected:
                 self.select([key for key in self.selected if key != product_id])
-            elif any(product.id == product_id for product in self.products):
+            elif self.product(product_id) is not None:
                 self.select([*self.selected, product_id])
 
     def select(self, ids: Sequence[str]) -> None:
-        """Replace the selection. An estimate of another selection is dropped."""
+        """Replace the selection. What is selected stays selected while others are searched.
+
+        An estimate of another selection is dropped.
+        """
         chosen = list(dict.fromkeys(ids))
         with self.lock:
-            if chosen != self.selected:
-                self.update(selected=chosen, estimate=None)
+            if chosen == self.selected:
+                return
+            found = {key: self.product(key) for key in chosen}
+            kept = {key: item.to_wire() for key, item in found.items() if item is not None}
+            self.update(kept=kept, selected=chosen, estimate=None)
+
+    def clear_results(self) -> None:
+        """Forget what looks at results that are being replaced."""
+        self.update(hovered="", detailed="", details={}, draped=[], drapes={}, swiping=False, facets={}, timeline=None)
+
+    def drop_order(self, order_id: int) -> None:
+        """Forget an order that was deleted."""
+        with self.lock:
+            self.orders = {key: entry for key, entry in self.orders.items() if key != str(order_id)}
 
     def put_order(self, order: Order, deliveries: Sequence[Delivery] | None = None) -> None:
         """Show an order as it is now; deliveries are kept when none are given."""
@@ -237,13 +301,14 @@ class ExplorerState(HasTraits):
                 self.busy = tuple(rest)
 
     def order_key(self, chosen: Sequence[str]) -> str:
-        """The Idempotency-Key of an order of these products: the same until others are chosen.
+        """The Idempotency-Key of an order of these products: the same until others, or another place, are chosen.
 
         Pressing Order again after an answer was lost is then the same order. Call with nothing when it is placed.
         """
         with self.lock:
-            if self._order_attempt[0] != tuple(chosen):
-                self._order_attempt = (tuple(chosen), str(uuid.uuid4()))
+            attempt = (*chosen, *sorted(self.destination.items())) if chosen else ()
+            if self._order_attempt[0] != attempt:
+                self._order_attempt = (attempt, str(uuid.uuid4()))
             return self._order_attempt[1]
 
     # --- questions -----------------------------------------------------------------------------------------------
@@ -264,11 +329,53 @@ class ExplorerState(HasTraits):
             arguments["cloud_cover"] = (0, self.cloud)
         if self.product_type:
             arguments["product_type"] = self.product_type
+        for item in FILTERS[self.collection]:
+            if value := self.filters.get(item.name):
+                arguments[item.name] = _whole(item.label, value) if item.name == "relative_orbit" else value
         return arguments
 
+    def search_form(self) -> dict[str, Any]:
+        """The form as it is, area left out: what a search that is shown is compared with."""
+        names = ("collection", "product_type", "start", "stop", "cloud", "filters", "q", "sort")
+        return {name: _copied(getattr(self, name)) for name in names}
+
+    def outdated(self) -> bool:
+        """Whether the results shown answer another form or area than the one that stands there now."""
+        return self.searched and (self.found_form != self.search_form() or self.found_aoi != self.aoi)
+
     def product(self, product_id: str) -> Product | None:
-        """The product of this identifier among those found."""
-        return next((product for product in self.products if product.id == product_id), None)
+        """The product of this identifier among those found or selected."""
+        for product in self.products:
+            if product.id == product_id:
+                return cast("Product", product)
+        body = self.kept.get(product_id)
+        return None if body is None else Product.from_wire(body)
+
+    def basket(self) -> list[Product]:
+        """The products selected, in the order of selection."""
+        found = {product.id: product for product in self.products if product.id in set(self.selected)}
+        kept = {key: Product.from_wire(body) for key, body in self.kept.items() if key not in found}
+        return [{**kept, **found}[key] for key in self.selected if key in found or key in kept]
+
+    def coverage(self) -> dict[str, float | None]:
+        """Per cent of the area searched that each product found covers; empty without an area."""
+        from extenso_nb.aoi.coverage import coverage
+
+        if self.found_aoi is None:
+            return {}
+        shares = coverage(self.found_aoi, [product.footprint for product in self.products])
+        return dict(zip((product.id for product in self.products), shares, strict=True))
+
+    def visible(self) -> list[Product]:
+        """The products found that the facets and the least coverage leave in list and map."""
+        shares = self.coverage() if self.least_coverage else {}
+        chosen = {name: values for name, values in self.facets.items() if values}
+        return [
+            product
+            for product in self.products
+            if all(facet_value(product, name) in values for name, values in chosen.items())
+            and (100.0 if (share := shares.get(product.id)) is None else share) >= self.least_coverage
+        ]
 
     def ordered(self) -> dict[str, str]:
         """Products on order or delivered: identifier -> what to call it. Failed and cancelled ones are left out."""
@@ -292,6 +399,10 @@ class ExplorerState(HasTraits):
                     return Delivery.from_wire(row)
         return None
 
+    def accounted(self) -> Account | None:
+        """The account as a noun."""
+        return None if self.account is None else Account.from_wire(self.account)
+
     def estimated(self) -> Estimate | None:
         """The estimate as a noun."""
         return None if self.estimate is None else Estimate.from_wire(self.estimate)
@@ -313,6 +424,21 @@ class ExplorerState(HasTraits):
         known = {name: _copied(values[name]) for name in cls._saved if name in values}
         products = tuple(Product.from_wire(body) for body in values.get("products", ()))
         return cls(products=products, **known)
+
+
+def facet_value(product: Product, name: str) -> str:
+    """The value of a facet (a field of the product) as text; empty where the product has none."""
+    value = getattr(product, name)
+    return "" if value is None else str(value)
+
+
+def _whole(label: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(
+            f"{label}: {text!r} is no whole number.", hint="Write digits only, or leave it empty."
+        ) from None
 
 
 def _copied(value: Any) -> Any:

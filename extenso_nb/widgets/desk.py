@@ -1,0 +1,276 @@
+"""The desk behind the views: state, loop and client of an Explorer, and a verb for each button. No widget is imported."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from extenso_nb.errors import AccessError, InputError
+from extenso_nb.models import BucketProperties, Delivery, Order, Product
+from extenso_nb.results import SearchResult
+from extenso_nb.widgets import actions, ordering, pictures
+from extenso_nb.widgets.runner import Runner
+from extenso_nb.widgets.state import FREE, ExplorerState
+
+__all__ = ["Desk", "SessionLike", "desk_of"]
+
+
+class SessionLike(Protocol):
+    """What an Explorer needs of a session."""
+
+    def async_client(self) -> Any:
+        """A new `AsyncClient`, which the desk uses on its own loop and closes."""
+
+    def open(self, delivery: Delivery) -> Any:
+        """A delivered product, as a DataTree or a list with one."""
+
+
+class Desk:
+    """Carries out what the views ask for. Every verb returns at once; what fails is in `state.message`.
+
+    Parameters
+    ----------
+    session
+        What `connect()` gave. Or, without one:
+    connect
+        Makes a new `AsyncClient`; called once, in a thread.
+    open
+        Opens a delivered product; called in a thread.
+    state
+        To start from.
+    namespace
+        Where `load` puts what it opened, under `state.variable`; by default the notebook's.
+    """
+
+    def __init__(
+        self,
+        session: SessionLike | None = None,
+        *,
+        connect: Callable[[], Any] | None = None,
+        open: Callable[[Delivery], Any] | None = None,  # noqa: A002 - the verb of a session
+        state: ExplorerState | None = None,
+        namespace: MutableMapping[str, Any] | None = None,
+    ) -> None:
+        self.state = ExplorerState() if state is None else state
+        self.tree: Any = None
+        self.local = bool(getattr(session, "local", False))
+        """Whether the gateway is this machine's own: nothing then needs a network."""
+        self.state.gateway = "" if session is None else str(getattr(session, "where", "a gateway"))
+        self._connect = connect or (session.async_client if session is not None else _no_gateway)
+        self._opener = open or (session.open if session is not None else _no_gateway)
+        self._namespace = _notebook() if namespace is None else namespace
+        self._named: dict[str, str] = {}
+        self._connecting: asyncio.Task[Any] | None = None
+        self._runner = Runner()
+        self._over = False
+
+    # --- what it knows -------------------------------------------------------------------------------------------
+    @property
+    def result(self) -> SearchResult:
+        """What the last search found, as far as it is shown."""
+        return self._results(self.state.products, self.state.total)
+
+    @property
+    def selected(self) -> SearchResult:
+        """The basket, in the order of selection; it may hold products of several searches."""
+        found = self.state.basket()
+        return self._results(found, len(found))
+
+    def _results(self, products: Sequence[Product], total: int) -> SearchResult:
+        state = self.state
+        collection = state.found_collection or state.collection
+        return SearchResult(products, total=total, collection=collection, q=state.query, thumbnails=self._pictures)
+
+    @property
+    def orders(self) -> list[Order]:
+        """The orders shown, newest first."""
+        found = [Order.from_wire(entry["order"]) for entry in self.state.orders.values()]
+        return sorted(found, key=lambda order: -order.id)
+
+    def _pictures(self, ids: Sequence[str]) -> Mapping[str, bytes]:
+        uris = {key: self.state.thumbnails.get(key) for key in ids}
+        return {key: base64.b64decode(uri.partition(",")[2]) for key, uri in uris.items() if uri}
+
+    # --- search --------------------------------------------------------------------------------------------------
+    def search(self) -> Future[Any] | None:
+        """Search by the form. A search that runs is replaced."""
+        for running in ("thumbnails", "timeline"):
+            self._runner.cancel(running)
+        return self._runner.submit("search", lambda: self._found(actions.search))
+
+    def load_more(self) -> Future[Any] | None:
+        """Append the next page. Nothing happens while a search runs."""
+        return self._runner.submit("search", lambda: self._found(actions.load_more), replace=False)
+
+    def cancel(self) -> None:
+        """Stop the search that runs; what was found before stays."""
+        self.state.begin()
+        for running in ("thumbnails", "timeline"):
+            self._runner.cancel(running)
+        if self._runner.cancel("search"):
+            self.state.say("info", "The search was cancelled.")
+
+    def show_details(self, product_id: str) -> Future[Any] | None:
+        """Show the facts and the quicklook of a product; an empty identifier goes back to the list."""
+        self.state.update(detailed=product_id, details={})
+        if not product_id:
+            self._runner.cancel("details")
+            return None
+        return self._runner.submit("details", lambda: self._do(pictures.details, product_id))
+
+    def drape(self, product_id: str) -> Future[Any] | None:
+        """Lay the quicklook of a product on the map, or take it off. Two at most: a third replaces the older."""
+        state = self.state
+        with state.lock:
+            if product_id in state.draped:
+                left = [key for key in state.draped if key != product_id]
+                drapes = {key: value for key, value in state.drapes.items() if key in left}
+                state.update(draped=left, drapes=drapes, swiping=False)
+                return None
+        return self._runner.submit(f"drape {product_id}", lambda: self._do(pictures.drape, product_id))
+
+    # --- orders --------------------------------------------------------------------------------------------------
+    def estimate(self) -> Future[Any] | None:
+        """Estimate the basket."""
+        return self._runner.submit("estimate", lambda: self._do(ordering.estimate))
+
+    def order(self) -> Future[Any] | None:
+        """Order the basket and follow the order. Nothing happens while one is being placed."""
+        return self._runner.submit("order", lambda: self._ordered(ordering.order), replace=False)
+
+    def use_bucket(self, bucket: BucketProperties | None) -> None:
+        """Where the next orders go: a bucket of the user's own, or with None the free storage."""
+        self.state.bucket = bucket
+        if bucket is None:
+            self.state.update(destination=FREE, estimate=None)
+            return
+        shown = {"kind": "bucket", "endpoint": bucket.endpoint, "bucket": bucket.bucket, "prefix": bucket.prefix}
+        self.state.update(destination={key: value for key, value in shown.items() if value}, estimate=None)
+
+    def cancel_order(self, order_id: int) -> Future[Any] | None:
+        """Cancel an order; what was delivered stays."""
+        return self._runner.submit(
+            f"cancel {order_id}", lambda: self._do(ordering.cancel_order, order_id), replace=False
+        )
+
+    def retry_order(self, order_id: int) -> Future[Any] | None:
+        """Order once more what an order failed to deliver, and follow the new order."""
+        return self._runner.submit(
+            f"retry {order_id}", lambda: self._ordered(ordering.retry_order, order_id), replace=False
+        )
+
+    def delete_order(self, order_id: int) -> Future[Any] | None:
+        """Delete an order that has ended, with its products; the quota is given back."""
+        return self._runner.submit(
+            f"delete {order_id}", lambda: self._do(ordering.delete_order, order_id), replace=False
+        )
+
+    def load(self, delivery_id: str) -> Future[Any] | None:
+        """Open a delivered product; it is then in `tree`, and in the notebook under `state.variable`."""
+        return self._runner.submit("open", lambda: self._loaded(delivery_id), replace=False)
+
+    def resume(self) -> Future[Any] | None:
+        """List the orders of the account and follow those that are open."""
+        return self._runner.submit("resume", self._resumed, replace=False)
+
+    # --- on the loop ---------------------------------------------------------------------------------------------
+    async def _do(self, action: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
+        client = await self._connected()
+        return None if client is None else await action(self.state, client, *arguments)
+
+    async def _connected(self) -> actions.AsyncGateway | None:
+        """The client, made on first use; None, with a message, when there is no gateway."""
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(asyncio.to_thread(self._connect))
+        connecting = self._connecting
+        with self.state.working("connect"):
+            try:
+                # Shielded: actions share it, and cancelling one of them must not take it from the others.
+                return await asyncio.shield(connecting)
+            except Exception as error:  # noqa: BLE001 - shown and logged; the next button tries again
+                if self._connecting is connecting:
+                    self._connecting = None
+                self.state.fail("No connection to a gateway.", error)
+                return None
+
+    async def _found(self, action: Callable[..., Coroutine[Any, Any, Any]]) -> None:
+        await self._do(action)
+        if any(product.id not in self.state.thumbnails for product in self.state.products):
+            self._runner.submit("thumbnails", lambda: self._do(pictures.thumbnails))
+        if self.state.searched and self.state.timeline is None:
+            self._runner.submit("timeline", lambda: self._do(actions.timeline))
+
+    async def _ordered(self, action: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
+        placed = await self._do(action, *arguments)
+        if placed is not None:
+            self._follow(placed.id)
+        return placed
+
+    async def _resumed(self) -> None:
+        for order_id in await self._do(ordering.refresh_orders) or ():
+            self._follow(order_id)
+
+    def _follow(self, order_id: int) -> None:
+        self._runner.submit(f"follow {order_id}", lambda: self._do(ordering.follow, order_id), replace=False)
+
+    async def _loaded(self, delivery_id: str) -> Any:
+        tree = await ordering.open_delivery(self.state, self._opener, delivery_id, self._name)
+        if tree is not None:
+            self.tree = tree
+        return tree
+
+    def _name(self, delivery_id: str, tree: Any) -> str:
+        """Put a tree into the notebook; its name there. What the user has under that name is never written over."""
+        if self._namespace is None:
+            return ""
+        name = self._named.get(delivery_id)
+        if name is None:
+            wanted, number = self.state.variable, 1
+            name = wanted
+            while name in self._namespace:
+                number += 1
+                name = f"{wanted}_{number}"
+            self._named[delivery_id] = name
+        self._namespace[name] = tree
+        return name
+
+    async def _goodbye(self) -> None:
+        connecting = self._connecting
+        if connecting is not None and connecting.done() and not connecting.cancelled() and not connecting.exception():
+            await connecting.result().aclose()
+
+    def close(self) -> None:
+        """Stop all that runs here. Orders go on in the gateway."""
+        if not self._over:
+            self._over = True
+            self._runner.close(self._goodbye)
+
+
+def desk_of(source: Any) -> Desk:
+    """The desk given, or a new one for a session; without either, one that can search nothing and says so."""
+    if isinstance(source, Desk):
+        return source
+    if isinstance(source, ExplorerState):
+        return Desk(state=source)
+    if source is not None and not (hasattr(source, "async_client") and hasattr(source, "open")):
+        raise InputError(
+            f"{type(source).__name__} is no session.", hint="Give what `extenso_nb.connect()` returns, or nothing."
+        )
+    return Desk(source)
+
+
+def _no_gateway(*_: Any) -> Any:
+    raise AccessError("This part was made without a gateway.", hint="Give it a session: `extenso_nb.connect()`.")
+
+
+def _notebook() -> MutableMapping[str, Any] | None:
+    """The variables of the notebook whose cell makes the desk; None outside of one."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return None
+    shell = get_ipython()
+    return None if shell is None else shell.user_ns

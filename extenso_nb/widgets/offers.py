@@ -1,0 +1,109 @@
+"""What the form offers: missions, their product types and filters, orders of the list, spans of days."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import NamedTuple
+
+__all__ = ["CLOUDY", "COLLECTIONS", "FILTERS", "PRESETS", "PRODUCT_TYPES", "SORTS", "Filter", "preset"]
+
+COLLECTIONS: dict[str, str] = {"S1": "Radar", "S2": "Optical", "S3": "Ocean and land", "S5P": "Atmosphere"}
+"""Missions that can be chosen, each with what it looks at."""
+
+PRODUCT_TYPES: dict[str, tuple[tuple[str, str], ...]] = {
+    "S1": (("GRD", "GRD: detected"), ("SLC", "SLC: complex"), ("OCN", "OCN: ocean"), ("RAW", "RAW: level 0")),
+    "S2": (("S2MSI2A", "L2A: surface"), ("S2MSI1C", "L1C: top of atmosphere")),
+    "S3": (
+        ("OL_1_EFR___", "OLCI L1 full resolution"),
+        ("OL_1_ERR___", "OLCI L1 reduced"),
+        ("OL_2_LFR___", "OLCI L2 land"),
+        ("OL_2_WFR___", "OLCI L2 water"),
+        ("SL_1_RBT___", "SLSTR L1 radiances"),
+        ("SL_2_LST___", "SLSTR L2 land temperature"),
+        ("SR_2_LAN___", "SRAL L2 land"),
+        ("SY_2_SYN___", "Synergy L2 surface"),
+    ),
+    "S5P": (
+        ("L2__NO2___", "NO2"),
+        ("L2__O3____", "O3"),
+        ("L2__CO____", "CO"),
+        ("L2__CH4___", "CH4"),
+        ("L2__SO2___", "SO2"),
+        ("L2__HCHO__", "HCHO"),
+        ("L2__AER_AI", "aerosol index"),
+        ("L2__CLOUD_", "cloud"),
+    ),
+}
+"""Product types offered for each mission: value of `producttype`, and what to call it."""
+
+CLOUDY = frozenset({"S2", "S3"})
+"""Missions whose products have a cloud figure. Asking others for one would find nothing."""
+
+
+class Filter(NamedTuple):
+    """One more condition: its argument of `query.build`, its label, and its values; without values it is free text."""
+
+    name: str
+    label: str
+    values: tuple[tuple[str, str], ...] = ()
+    example: str = ""
+
+
+_DIRECTION = Filter("orbit_direction", "Pass", (("ASCENDING", "Ascending"), ("DESCENDING", "Descending")))
+_ORBIT = Filter("relative_orbit", "Relative orbit", example="94")
+_TIMELINESS_S3 = Filter(
+    "timeliness",
+    "Timeliness",
+    (("NR", "Near real time"), ("ST", "Short time critical"), ("NT", "Non time critical")),
+)
+_TIMELINESS_S5P = Filter(
+    "timeliness", "Timeliness", (("NRTI", "Near real time"), ("OFFL", "Offline"), ("RPRO", "Reprocessed"))
+)
+
+
+def _platforms(mission: str, letters: str) -> Filter:
+    return Filter("platform", "Satellite", tuple((f"{mission}{letter}", f"{mission}{letter}") for letter in letters))
+
+
+FILTERS: dict[str, tuple[Filter, ...]] = {
+    "S1": (
+        _platforms("S1", "ABCD"),
+        Filter(
+            "sensor_mode",
+            "Mode",
+            (("IW", "IW: wide"), ("EW", "EW: extra wide"), ("SM", "SM: strip"), ("WV", "WV: waves")),
+        ),
+        Filter(
+            "polarisation",
+            "Polarisation",
+            (
+                ("VV VH", "VV + VH"),
+                ("HH HV", "HH + HV"),
+                ("VV", "VV, alone or with VH"),
+                ("HH", "HH, alone or with HV"),
+            ),
+        ),
+        _DIRECTION,
+        _ORBIT,
+    ),
+    "S2": (_platforms("S2", "ABC"), Filter("tile", "Tile", example="31TCJ"), _DIRECTION, _ORBIT),
+    "S3": (_platforms("S3", "AB"), _TIMELINESS_S3, _DIRECTION, _ORBIT),
+    "S5P": (_TIMELINESS_S5P, Filter("processing_level", "Level", (("L1B", "L1B"), ("L2", "L2")))),
+}
+"""Conditions that the products of a mission have, beyond type, days and cloud."""
+
+SORTS: tuple[tuple[str, str], ...] = (
+    ("", "Newest in the archive"),
+    ("beginposition desc", "Latest picture"),
+    ("beginposition asc", "Earliest picture"),
+    ("cloudcoverpercentage asc", "Least cloud"),
+)
+"""Orders of the list: value of `orderby`, and what to call it."""
+
+PRESETS: tuple[tuple[str, int], ...] = (("7 days", 7), ("30 days", 30), ("1 year", 365))
+"""Spans of days that end today."""
+
+
+def preset(days: int, today: date) -> tuple[str, str]:
+    """First and last day of a span that ends today, both included."""
+    return (today - timedelta(days=days - 1)).isoformat(), today.isoformat()

@@ -1,0 +1,276 @@
+"""Ordering: estimate, order, follow, cancel, retry, delete, open; actions as in `actions`."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from extenso_nb import _html, retry
+from extenso_nb.errors import (
+    AccessError,
+    EmptyOrder,
+    ExtensoError,
+    InputError,
+    NotDelivered,
+    NotFoundError,
+    UnknownDelivery,
+)
+from extenso_nb.models import BucketProperties, Delivery, Estimate, Order
+from extenso_nb.widgets.actions import AsyncGateway, action
+from extenso_nb.widgets.state import ExplorerState, ended
+
+__all__ = [
+    "cancel_order",
+    "delete_order",
+    "estimate",
+    "follow",
+    "open_delivery",
+    "order",
+    "refresh_account",
+    "refresh_orders",
+    "retry_order",
+]
+
+logger = logging.getLogger("extenso_nb.widgets")
+
+
+@action("estimate", "The estimate failed.")
+async def estimate(state: ExplorerState, client: AsyncGateway) -> Estimate:
+    """Estimate the selection. An answer for a selection that has changed meanwhile is dropped."""
+    chosen = _chosen(state)
+    answer = await client.estimate(chosen)
+    with state.lock:
+        if chosen == state.selected:
+            state.estimate = answer.to_wire()
+            _say_estimate(state, answer)
+    return answer
+
+
+def _say_estimate(state: ExplorerState, answer: Estimate) -> None:
+    count = len(answer.products)
+    text = f"{count} product{'s' * (count != 1)}, {_html.bytes_text(answer.total)}"
+    free = _html.bytes_text(answer.storage_before.free)
+    if answer.errors:
+        bad = "; ".join(f"{key}: {reason}" for key, reason in list(answer.errors.items())[:3])
+        state.say(
+            "warning", f"{len(answer.errors)} of {count} cannot be ordered.", bad, "Take them out of the selection."
+        )
+    elif not answer.fits:
+        state.say("warning", f"{text}: more than the {free} that are free.", "", "Select fewer, or delete old orders.")
+    else:
+        left = _html.bytes_text(answer.storage_after.free)
+        state.say("success", f"{text}: fits. {left} of {_html.bytes_text(answer.storage_before.quota)} stay free.")
+
+
+def _chosen(state: ExplorerState) -> list[str]:
+    chosen = list(state.selected)
+    if not chosen:
+        raise EmptyOrder("No product is selected.", hint="Select products in the list or on the map.")
+    return chosen
+
+
+def _destination(state: ExplorerState) -> BucketProperties | None:
+    if state.destination["kind"] == "free":
+        return None
+    if state.bucket is None:
+        raise InputError(
+            f"The keys of bucket {state.destination.get('bucket') or state.destination.get('endpoint')} are not known here.",
+            hint="Enter them again under Destination; they are kept nowhere.",
+        )
+    return state.bucket
+
+
+@action("order", "The order was not placed.")
+async def order(state: ExplorerState, client: AsyncGateway) -> Order:
+    """Order the selection. When it is placed the selection is empty: a second click cannot order twice."""
+    chosen = _chosen(state)
+    bucket = _destination(state)
+    placed = await client.order(chosen, bucket=bucket, idempotency_key=state.order_key(chosen))
+    with state.lock:
+        state.order_key(())
+        state.put_order(placed)
+        state.select([key for key in state.selected if key not in chosen])
+    count = len(placed.products)
+    await refresh_account(state, client)
+    state.say(
+        "success",
+        f"Order {placed.id} is placed: {count} product{'s' * (count != 1)}.",
+        "It goes on without this notebook.",
+    )
+    return placed
+
+
+@action("orders", "Following the order failed.")
+async def follow(
+    state: ExplorerState, client: AsyncGateway, order_id: int, *, poll: retry.Retry = retry.POLL
+) -> Order | None:
+    """Keep an order up to date until it has ended. A gateway that does not answer is asked again, with a message."""
+    attempt, lost = 0, False
+    while True:
+        attempt += 1
+        try:
+            now: Order = await client.status(order_id)
+            rows = await client.deliveries(order_id)
+        except (AccessError, NotFoundError):
+            raise
+        except ExtensoError as error:
+            lost = True
+            state.say("warning", f"Order {order_id}: no news for now, asking again.", error.message, error.hint)
+        else:
+            changed = _differs(state, now, rows)
+            state.put_order(now, rows)
+            if lost:
+                lost, attempt = False, 0
+                state.say("info", f"Order {order_id}: the gateway answers again.")
+            if now.ended and ended([row.to_wire() for row in rows]):
+                await refresh_account(state, client)
+                _say_ended(state, now, rows)
+                return now
+            attempt = 1 if changed else attempt
+        # The wait grows while nothing changes, and is short again when something does.
+        await asyncio.sleep(poll.wait(attempt) or poll.longest)
+
+
+def _differs(state: ExplorerState, now: Order, rows: Sequence[Delivery]) -> bool:
+    before = state.orders.get(str(now.id))
+    return bool(before != {"order": now.to_wire(), "deliveries": [row.to_wire() for row in rows]})
+
+
+def _say_ended(state: ExplorerState, now: Order, rows: Iterable[Delivery]) -> None:
+    reasons = "; ".join(f"{row.product_id}: {row.error or 'no reason given'}" for row in rows if row.status == "failed")
+    if now.status == "delivered":
+        state.say(
+            "success",
+            f"Order {now.id} is delivered, {_html.bytes_text(now.delivered_size)}.",
+            "",
+            "Press Load to open one.",
+        )
+    elif now.status == "cancelled":
+        state.say("info", f"Order {now.id} is cancelled.")
+    else:
+        title = f"Order {now.id} {'failed' if now.status == 'failed' else 'was delivered in part'}."
+        state.say("error", title, reasons, "Press Retry to order those that failed once more.")
+
+
+@action("orders", "The orders could not be listed.")
+async def refresh_orders(state: ExplorerState, client: AsyncGateway, *, limit: int = 8) -> list[int]:
+    """List the newest orders of the account, as after a restart of the kernel. Returns those that are still open."""
+    newest = sorted(await client.orders(), key=lambda item: item.id, reverse=True)
+    shown = [item for at, item in enumerate(newest) if at < limit or not item.ended]
+    for item in reversed(shown):
+        state.put_order(item, await client.deliveries(item.id))
+    await refresh_account(state, client)
+    return [item.id for item in shown if not item.ended]
+
+
+@action("cancel", "The order was not cancelled.")
+async def cancel_order(state: ExplorerState, client: AsyncGateway, order_id: int) -> Order:
+    """Cancel an order; what has been delivered stays."""
+    now = await client.cancel(order_id)
+    state.put_order(now, await client.deliveries(order_id))
+    state.say("info", f"Order {order_id}: {now.status}. What was delivered stays.")
+    return now
+
+
+@action("retry", "The order was not placed anew.")
+async def retry_order(state: ExplorerState, client: AsyncGateway, order_id: int) -> Order:
+    """Order once more what an order failed to deliver, to the same kind of place; a new order, which is followed."""
+    rows = await client.deliveries(order_id)
+    failed = [row.product_id for row in rows if row.status in {"failed", "cancelled"}]
+    if not failed:
+        raise EmptyOrder(f"Nothing of order {order_id} failed.", hint="There is nothing to try again.")
+    before = state.orders.get(str(order_id), {}).get("order", {}).get("destination", {})
+    if before.get("kind") == "bucket" and state.bucket is None:
+        raise InputError(
+            f"Order {order_id} went into a bucket, whose keys are forgotten when an order ends.",
+            hint="Choose the bucket as destination again, then retry.",
+        )
+    bucket = state.bucket if before.get("kind") == "bucket" else None
+    placed = await client.order(failed, bucket=bucket, idempotency_key=f"retry-{order_id}-{uuid.uuid4()}")
+    state.put_order(placed, await client.deliveries(placed.id))
+    state.say("success", f"Order {placed.id} tries again what order {order_id} did not deliver.")
+    return placed
+
+
+@action("delete", "The order was not deleted.")
+async def delete_order(state: ExplorerState, client: AsyncGateway, order_id: int) -> None:
+    """Delete an order with its products from the storage. The quota is given back."""
+    await client.delete(order_id)
+    state.drop_order(order_id)
+    await refresh_account(state, client)
+    state.say("info", f"Order {order_id} and its products are deleted.")
+
+
+async def refresh_account(state: ExplorerState, client: AsyncGateway) -> None:
+    """Show what is used of the quota. It comes along with other verbs, so its failure is logged and stops none."""
+    try:
+        account = await client.me()
+    except ExtensoError as error:
+        logger.warning("The account could not be read: %s", error)
+    else:
+        state.update(account=account.to_wire())
+
+
+@action("open", "The product could not be opened.")
+async def open_delivery(
+    state: ExplorerState,
+    open_product: Callable[[Delivery], Any],
+    delivery_id: str,
+    name: Callable[[str, Any], str] = lambda delivery_id, tree: "",
+) -> Any:
+    """Open a delivered product in a thread of its own, name it in the notebook, and draw it.
+
+    Returns what `open_product` does (the first, of a list). A picture that fails leaves the product open.
+    """
+    row = state.delivery(delivery_id)
+    if row is None:
+        raise UnknownDelivery(f"No delivery {delivery_id!r} is listed here.")
+    if row.status != "delivered":
+        raise NotDelivered(f"Delivery {delivery_id} is {row.status}.")
+    state.say("info", f"Opening {row.product_id} ...")
+    tree = await asyncio.to_thread(open_product, row)
+    if isinstance(tree, (list, tuple)):
+        tree = tree[0]
+    called = name(delivery_id, tree)
+    # The second way works for whoever has no name for the Explorer: `eo.explorer()` as the last line of a cell.
+    another = f'eo.open("{delivery_id}")[0]'
+    text = (
+        f"It is `{called}` in this notebook."
+        if called
+        else f"It is the .tree of this Explorer; {another} opens it too."
+    )
+    loaded = {
+        "delivery": delivery_id,
+        "product": row.product_id,
+        "name": called,
+        "text": text,
+        "picture": "",
+        "note": "Drawing ...",
+    }
+    state.update(opened=delivery_id, loaded=loaded)
+    state.say("success", f"{row.product_id} is open.", "", text)
+    picture, note = await asyncio.to_thread(_drawn, tree)
+    with state.lock:
+        if state.opened == delivery_id:
+            state.update(loaded={**loaded, "picture": picture, "note": note})
+    return tree
+
+
+def _drawn(tree: Any) -> tuple[str, str]:
+    """A first picture of an opened product as a data URI; or nothing, and why."""
+    from extenso_nb import plot
+
+    try:
+        figure = plot.show(tree).get_figure(root=True)
+        assert figure is not None
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=80, bbox_inches="tight")
+    except Exception as error:
+        if not isinstance(error, ExtensoError):
+            logger.exception("A product that was opened could not be drawn.")
+        return "", f"No picture: {error.message if isinstance(error, ExtensoError) else error}"
+    return _html.data_uri(buffer.getvalue()), ""
