@@ -36,7 +36,7 @@ oracle: $(READY) ## compare the readers with other readers, and what is written 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,oracle]'
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check -c constraints.txt --no-deps --no-binary :all: \
 	  --dest $(VENV)/sdist sarsen
-	$(BIN)/python -m pytest -m oracle
+	$(BIN)/python -m pytest -m oracle -n 2 --dist loadfile
 
 lab: $(READY) ## open the first notebook in JupyterLab
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab]'
