@@ -63,8 +63,9 @@ class ResultsView(Panel):
             self.desk.show_details(self.state.detailed)
 
     def _show_all(self) -> None:
-        self.watch(self._show_items, "products")
-        self.watch(self._show_hidden, "products", "facets", "least_coverage")
+        # The area too: a search that finds the same products in another area changes no product.
+        self.watch(self._show_items, "products", "found_aoi")
+        self.watch(self._show_hidden, "products", "found_aoi", "facets", "least_coverage")
         self.watch(self._show_ordered, "products", "orders")
         self.watch(self._show_pictures, "thumbnails")
         self.watch(
@@ -153,9 +154,7 @@ class ResultsView(Panel):
         earlier = shown > 0 and not searching and not self._standing and (state.failed or state.outdated())
         message = state.message
         self.words = {
-            "caption": " ".join(filter(None, (f"{shown} of {state.total}", state.found_collection, "products")))
-            if state.searched
-            else "",
+            "caption": _caption(state),
             "earlier": "" if not earlier else "earlier search",
             "why": "The last search failed; these are the products of the one before."
             if state.failed
@@ -216,6 +215,13 @@ def _share_text(share: float | None) -> str:
     return ">99 %" if 99.5 <= share < 100 else f"{share:.0f} %"
 
 
+def _caption(state: ExplorerState) -> str:
+    if not state.searched:
+        return ""
+    number = f"{len(state.products)} of {state.total}" if state.total else "No"
+    return " ".join(filter(None, (number, state.found_collection, "products")))
+
+
 # --- when there is nothing to show -----------------------------------------------------------------------------------
 def _empty(state: ExplorerState, hidden: int, searching: bool, alone: bool) -> dict[str, Any]:
     """What stands in place of the products: a title, lines, and the name of the button if there is one."""
@@ -251,8 +257,9 @@ def _nothing(state: ExplorerState) -> dict[str, Any]:
         conditions.append("in the area")
         widen.append("enlarge or remove the area")
     if form.get("start") or form.get("stop"):
-        first, last = form.get("start") or "the beginning", form.get("stop") or "today"
-        conditions.append(f"from {first} to {last}")
+        first = f"from {form['start']}" if form.get("start") else ""
+        last = f"until {form['stop']}" if form.get("stop") else ""
+        conditions.append(" ".join(filter(None, (first, last))))
         widen.insert(0, "take more days")
     if name in CLOUDY and form.get("cloud", 100) < 100:
         conditions.append(f"at most {form['cloud']:g} % cloud")
@@ -272,5 +279,7 @@ def _nothing(state: ExplorerState) -> dict[str, Any]:
         return _notice(f"Nothing matches: the gateway has no {name} products.", "Choose another mission.")
     advice = ", or ".join(widen)
     return _notice(
-        "Nothing matches.", f"{name}: {', '.join(conditions)}.", f"{advice[0].upper()}{advice[1:]}; then search again."
+        "Nothing matches.",
+        f"Asked for: {', '.join((name, *conditions))}.",
+        f"{advice[0].upper()}{advice[1:]}; then search again.",
     )

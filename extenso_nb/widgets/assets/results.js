@@ -140,8 +140,8 @@ function render({ model, el }) {
   const makeLine = (item) => {
     const row = make("div", { class: "extenso-tr", role: "row", title: item.id, tabIndex: -1, "aria-selected": "false", data: { id: item.id } });
     for (const column of COLUMNS) row.append(make("div", { class: "extenso-td extenso-td-" + column.class, role: "gridcell" }, column.cell(item)));
-    row.firstChild.prepend(tick());
-    row.lastChild.append(started(), acts());
+    row.firstChild.replaceChildren(tick(), make("div", { class: "extenso-cut" }, item.name, started()));
+    row.lastChild.append(acts());
     return row;
   };
   const label = (item, node) => {
