@@ -337,7 +337,7 @@ def test_load_more_appends(make: Any) -> None:
     browser_sends(view, kind="more")
     until(lambda: len(view.items) == 10)
     assert view.items[:5] == first
-    until(lambda: "search" not in explorer.state.busy)
+    until(lambda: not explorer.desk._runner.running("search"))
     assert view.words["more"] == "Load 2 more"
     browser_sends(view, kind="more")
     until(lambda: len(view.items) == 12)
@@ -575,6 +575,21 @@ def test_an_empty_result_and_an_empty_table_show_nothing_and_fail_nowhere(make: 
         assert view.words["empty"]["title"].startswith("Nothing matches")
         assert view.words["trouble"] == ""
         view.close()
+
+
+def test_an_explorer_goes_on_from_a_result(make: Any) -> None:
+    gateway = Gateway(12)
+    page = asyncio.run(gateway.search_page("S2", q="cloudcoverpercentage:[0 TO 60]", rows=4))
+    found = SearchResult(page.data, total=page.total_results, collection="S2", q="cloudcoverpercentage:[0 TO 60]")
+    explorer = make(gateway, state=standing.state_of(found), resume=False)
+    view = explorer.results
+    assert (view.words["caption"], view.words["earlier"]) == (f"4 of {found.total} S2 products", "")
+    browser_sends(view, kind="more")
+    until(lambda: len(view.items) == found.total)
+    explorer.search().result(5)
+    assert len(view.items) == found.total, "the form holds the query of the result"
+    with pytest.raises(errors.InputError, match="list is no search result"):
+        standing.state_of([product(1)])
 
 
 def test_alone_it_says_that_there_is_no_gateway(make: Any) -> None:

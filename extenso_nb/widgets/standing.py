@@ -40,10 +40,16 @@ def result_of(source: Any) -> SearchResult | None:
     return None
 
 
-def state_of(result: SearchResult) -> ExplorerState:
-    """The state after the search that gave a result."""
+def state_of(source: Any) -> ExplorerState:
+    """The state after the search that gave a result. Raises InputError for what is neither result nor table of one."""
+    result = result_of(source)
+    if result is None:
+        raise InputError(
+            f"{type(source).__name__} is no search result.", hint="Give what `search` returned, or rows of its `gdf`."
+        )
     known = result.collection in COLLECTIONS
     state = ExplorerState(collection=result.collection) if known else ExplorerState()
+    state.q = "" if result.q == "*" else result.q
     state.update(
         searched=True,
         query=result.q,

@@ -12,7 +12,7 @@ const COLUMNS = [
   { name: "Cloud", key: (item) => item.cloudy, class: "cloud", cell: (item) => cloudOf(item) },
   { name: "Covers", key: (item) => item.covered, class: "cover", cell: (item) => item.cover },
   { name: "Size", key: (item) => item.bytes, class: "size", cell: (item) => item.size },
-  { name: "Storage", key: (item) => item.storage, class: "storage", cell: (item) => storageOf(item) },
+  { name: "State", key: (item) => item.storage, class: "storage", cell: (item) => storageOf(item) },
 ];
 
 function cloudOf(item, word = "") {
