@@ -305,6 +305,20 @@ def test_thumbnails_dropped_by_one_search_are_sent_again_by_the_next(make: Any) 
     assert Counter(pictures_sent(view)) == {all_three[0].id: 1, all_three[1].id: 2, all_three[2].id: 2}
 
 
+def test_pictures_that_were_not_fetched_are_told_from_those_on_their_way(make: Any) -> None:
+    gateway = Gateway(2)
+    gateway.gate["thumbnail"] = asyncio.Event()
+    gateway.fail["thumbnail"] = [errors.SourceUnavailable("Away.")] * 2
+    explorer = make(gateway, resume=False)
+    view = explorer.results
+    explorer.search().result(5)
+    until(lambda: view.words["fetching"])
+    explorer.desk._runner._loop.call_soon_threadsafe(gateway.gate["thumbnail"].set)
+    until(lambda: not view.words["fetching"])
+    assert pictures_sent(view) == []
+    assert explorer.state.message["level"] == "warning"
+
+
 def test_many_thumbnails_come_in_several_messages(make: Any) -> None:
     explorer = make(resume=False)
     many = tuple(product(number) for number in range(250))

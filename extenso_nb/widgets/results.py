@@ -162,6 +162,7 @@ class ResultsView(Panel):
             "hidden": f"{hidden} hidden" if hidden else "",
             "more": f"Load {min(rest, state.page_size)} more" if state.searched and rest > 0 else "",
             "busy": searching,
+            "fetching": "thumbnails" in state.busy,
             "area": state.found_aoi is not None,
             "empty": {} if shown > hidden else _empty(state, hidden, searching, self._alone),
             # An Explorer has a line for what fails; a part alone has none.

@@ -201,6 +201,7 @@ function render({ model, el }) {
     }
     for (const item of items()) label(item, nodes.get(item.id));
     for (const id of pictures.keys()) if (!nodes.has(id)) pictures.delete(id);
+    if (fresh.length === nodes.size) scroller.scrollTop = 0;
     settle(focused);
     pointed = null;
     drawHovered();
@@ -266,6 +267,7 @@ function render({ model, el }) {
   };
   let timer = null;
   let told = "";
+  let under = "";
   const point = (id) => {
     clearTimeout(timer);
     timer = setTimeout(() => {
@@ -301,8 +303,16 @@ function render({ model, el }) {
   for (const shelf of [gallery, lines]) {
     shelf.addEventListener("click", pressed);
     shelf.addEventListener("keydown", typed);
-    shelf.addEventListener("pointerover", (event) => idOf(event) && point(idOf(event)));
-    shelf.addEventListener("pointerleave", () => point(""));
+    // Of moves only: a list that scrolls under a pointer at rest is not pointed at.
+    shelf.addEventListener("pointermove", (event) => {
+      const id = idOf(event) || under;
+      if (id !== under) point(id);
+      under = id;
+    });
+    shelf.addEventListener("pointerleave", () => {
+      under = "";
+      point("");
+    });
     shelf.addEventListener("focusin", (event) => idOf(event) && point(idOf(event)));
     shelf.addEventListener("focusout", (event) => {
       if (!shelf.contains(event.relatedTarget) && !shelf.matches(":hover")) point("");
@@ -416,8 +426,9 @@ function render({ model, el }) {
     }
     redraw(empty, parts);
     trouble.textContent = words.trouble || "";
-    gallery.hidden = asTable() || !some;
-    table.hidden = !asTable() || !some;
+    root.classList.toggle("extenso-fetching", Boolean(words.fetching));
+    gallery.hidden = asTable() || !some || Boolean(notice.title);
+    table.hidden = !asTable() || !some || Boolean(notice.title);
     drawFacets();
   };
   const drawView = () => {
@@ -425,6 +436,7 @@ function render({ model, el }) {
     oneStop(views);
     drawItems();
     drawWords();
+    if (nodes.has(current)) reveal(nodes.get(current));
   };
 
   // --- what changes on them ------------------------------------------------------------------------------------
