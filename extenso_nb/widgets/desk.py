@@ -8,10 +8,12 @@ from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequen
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from traitlets import TraitError
+
 from extenso_nb.errors import AccessError, InputError
 from extenso_nb.models import BucketProperties, Delivery, Order, Product
 from extenso_nb.results import SearchResult
-from extenso_nb.widgets import actions, ordering, pictures
+from extenso_nb.widgets import actions, memory, ordering, pictures
 from extenso_nb.widgets.runner import Runner
 from extenso_nb.widgets.state import FREE, ExplorerState
 
@@ -113,6 +115,23 @@ class Desk:
         if self._runner.cancel("search"):
             self.state.say("info", "The search was cancelled.")
 
+    def remembered(self) -> dict[str, Any] | None:
+        """The form of the last search with this gateway, of an earlier kernel too; None when there is none."""
+        return memory.recall(self.state.gateway) if self.state.gateway else None
+
+    def restore(self) -> Future[Any] | None:
+        """Fill the form as at the last search with this gateway, and search again."""
+        form = self.remembered()
+        if form is None:
+            return None
+        try:
+            ExplorerState(**form)  # all or nothing: what cannot be must not leave half a form
+            self.state.update(**form)
+        except TraitError as error:
+            self.state.fail("The last search cannot be taken up.", error)
+            return None
+        return self.search()
+
     def show_details(self, product_id: str) -> Future[Any] | None:
         """Show the facts and the quicklook of a product; an empty identifier goes back to the list."""
         self.state.update(detailed=product_id, details={})
@@ -198,6 +217,9 @@ class Desk:
 
     async def _found(self, action: Callable[..., Coroutine[Any, Any, Any]]) -> None:
         await self._do(action)
+        if self.state.gateway and not self.state.failed:
+            form = {**self.state.found_form, "aoi": self.state.found_aoi, "aoi_text": self.state.aoi_text}
+            memory.remember(self.state.gateway, {**form, "page_size": self.state.page_size})
         if any(product.id not in self.state.thumbnails for product in self.state.products):
             self._runner.submit("thumbnails", lambda: self._do(pictures.thumbnails))
         if self.state.searched and self.state.timeline is None:
