@@ -1,6 +1,6 @@
 """A gazetteer that needs no network: cities, countries, regions, seas and lakes by name, and points by coordinates.
 
-The data is Natural Earth's, in the public domain; see `data/README.md`.
+The data is Natural Earth's, in the public domain; see `data/LICENSE.md`.
 """
 
 from __future__ import annotations
