@@ -9,10 +9,12 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
@@ -155,7 +157,7 @@ def _known_shapes(content: bytes, suffix: str, shown: str) -> Iterator[BaseGeome
     if suffix in (".gpkg", ".fgb", ".kml", ".gpx"):
         if _looks_like(content) != suffix:
             raise AreaError(f"{shown} is no {suffix[1:]} file inside.", hint="Check that it is whole.")
-        return _layer_shapes(content, shown, tracks=suffix == ".gpx")
+        return _gpx_shapes(content, shown) if suffix == ".gpx" else _layer_shapes(content, shown)
     if suffix in SHAPEFILE:
         raise AreaError(f"{shown} is a part of a shapefile.", hint=_WHOLE)
     hint = f"These are: {', '.join(SUFFIXES)}."
@@ -185,6 +187,13 @@ def _shapefile(parts: Mapping[str, bytes], shown: str) -> Iterator[BaseGeometry]
         raise AreaError(f"{shown} is no shp file inside.", hint="Check that it is whole.")
     if ".shx" not in parts:
         raise AreaError(f"{shown} cannot be read: its .shx is missing.", hint=_WHOLE)
+    for suffix in (".shp", ".shx"):
+        # Both say in 16-bit words how long they are; GDAL passes over features that it does not find.
+        whole, there = 2 * int.from_bytes(parts[suffix][24:28], "big"), len(parts[suffix])
+        if there < max(whole, 100):
+            raise AreaError(
+                f"{shown} cannot be read: its {suffix} is cut off at {there:,} bytes.", hint="Copy it again."
+            )
     with tempfile.TemporaryDirectory(prefix="extenso-area-") as folder:
         # Written under names of our own: those given may point anywhere.
         for suffix in SHAPEFILE:
@@ -223,21 +232,21 @@ def _member_shapes(archive: zipfile.ZipFile, name: str, names: Mapping[str, str]
     return _shapefile(parts, f"{name} in {shown}")
 
 
-def _layer_shapes(source: Path | bytes, shown: str, *, tracks: bool = False) -> Iterator[BaseGeometry]:
-    """All layers of what GDAL reads; with `tracks` (GPX), what is closed is a polygon."""
+def _layer_shapes(source: Path | bytes, shown: str) -> Iterator[BaseGeometry]:
+    """All layers of what GDAL reads."""
     import pyogrio
-    from pyogrio.errors import DataLayerError, DataSourceError
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Z, M and open rings: both are dealt with below
-            layers = [str(row[0]) for row in pyogrio.list_layers(source) if row[1] is not None]
-            if tracks:  # the points of tracks are layers as well
-                layers = [layer for layer in layers if layer in ("waypoints", "routes", "tracks")]
-            read = [(layer, pyogrio.raw.read(source, layer=layer, columns=[])) for layer in layers]
-    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
-        reason = str(error).replace(str(source), shown) if isinstance(source, Path) else str(error)
-        raise AreaError(f"{shown} cannot be read: {reason}.") from None
+    with _reading(source, shown):
+        layers = [str(row[0]) for row in pyogrio.list_layers(source) if row[1] is not None]
+        read = [(layer, pyogrio.raw.read(source, layer=layer, columns=[])) for layer in layers]
+        # GDAL takes a FlatGeobuf that is cut off for one that ends there; its head says how many there should be.
+        cuttable = isinstance(source, bytes) and source.startswith(b"fgb")
+        announced = [pyogrio.read_info(source, layer=layer)["features"] for layer in layers] if cuttable else []
+    for whole, (_, (_, _, blobs, _)) in zip(announced, read, strict=False):
+        if len(blobs) < whole:
+            raise AreaError(
+                f"{shown} is cut off: it has {len(blobs)} of {whole} features.", hint="Copy or download it once more."
+            )
     for layer, (meta, _, blobs, _) in read:
         builder = Builder(transformer(meta["crs"]))
         for number, blob in enumerate(blobs):
@@ -249,9 +258,6 @@ def _layer_shapes(source: Path | bytes, shown: str, *, tracks: bool = False) -> 
             except shapely.errors.GEOSException as error:
                 raise AreaError(f"{place} is no geometry: {error}.") from None
             try:
-                if tracks:
-                    yield from _track_shapes(builder, item, place)
-                    continue
                 for path, body in walk(shapely.geometry.mapping(item), place, 0):
                     yield from builder.geometry(body, path)
             except AreaError as error:
@@ -263,23 +269,55 @@ def _layer_shapes(source: Path | bytes, shown: str, *, tracks: bool = False) -> 
                 ) from None
 
 
-def _track_shapes(builder: Builder, item: BaseGeometry, place: str) -> Iterator[BaseGeometry]:
-    """A waypoint, route or track.
+@contextmanager
+def _reading(source: Path | bytes, shown: str) -> Iterator[None]:
+    """GDAL's errors as ours; a path of our own in them is none of the reader's business."""
+    from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Z, M and open rings: both are dealt with by Builder
+            yield
+    except (DataSourceError, DataLayerError, FeatureError, OSError, ValueError) as error:
+        reason = str(error).replace(str(source), shown) if isinstance(source, Path) else str(error)
+        raise AreaError(f"{shown} cannot be read: {reason}.") from None
+
+
+def _gpx_shapes(content: bytes, shown: str) -> Iterator[BaseGeometry]:
+    """Waypoints, routes and tracks.
 
     GPX knows no polygons, so an outline drawn in it is a track or route that ends where it begins: that is one. An
     open one stays a line, and a waypoint a point, as they do in KML and GeoJSON: a search along a track is a thing to
     ask for, while its hull would be an area that nobody drew (of a coast walk, mostly sea). What there is of the
     highest dimension counts, so an outline wins over the waypoints beside it; the area's type and km² tell which.
     """
-    for number, part in enumerate(shapely.get_parts(item)):
-        where, positions = f"{place}, segment {number}", shapely.get_coordinates(part).tolist()
-        if len(positions) > 3 and positions[0] == positions[-1]:
-            try:
-                yield builder.polygon([positions], where)
-                continue
-            except AreaError:
-                pass  # there and back on one line; what else may be wrong with it, the line tells as well
-        if len(positions) > 1:
-            yield builder.line(positions, where)
-        elif positions:
-            yield builder.point(positions[0], where)
+    import pyogrio
+
+    # Of routes and tracks the points: segments of one, which receivers record where they lose the sky, are no lines.
+    columns = {"waypoints": [], "route_points": ["route_fid"], "track_points": ["track_fid", "track_seg_id"]}
+    with _reading(content, shown):
+        there = {str(row[0]) for row in pyogrio.list_layers(content)}
+        read = {name: pyogrio.raw.read(content, layer=name, columns=columns[name]) for name in columns if name in there}
+    builder = Builder(None)
+    for name, (_, _, blobs, fields) in read.items():
+        xy = shapely.get_coordinates(shapely.from_wkb(blobs))
+        word = name.removesuffix("s").removesuffix("_point")
+        if not columns[name]:
+            for number, position in enumerate(xy.tolist()):
+                yield builder.point(position, f"{shown}, {word} {number}")
+            continue
+        keys = np.column_stack(fields)
+        breaks = np.flatnonzero((np.diff(keys, axis=0) != 0).any(axis=1)) + 1
+        for key, segment in zip(keys[[0, *breaks]] if len(keys) else [], np.split(xy, breaks), strict=False):
+            place = f"{shown}, {word} {key[0]}" + (f", segment {key[1]}" if len(key) > 1 else "")
+            yield _way(builder, segment.tolist(), place)
+
+
+def _way(builder: Builder, positions: list[list[float]], place: str) -> BaseGeometry:
+    """A polygon of what is closed; a line, or a point, of what is not."""
+    if len(positions) > 3 and positions[0] == positions[-1]:
+        try:
+            return builder.polygon([positions], place)
+        except AreaError:
+            pass  # there and back on one line; what else may be wrong with it, the line tells as well
+    return builder.line(positions, place) if len(positions) > 1 else builder.point(positions[0], place)
