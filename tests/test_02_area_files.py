@@ -245,6 +245,14 @@ def test_parts_that_are_missing(parts: dict[str, bytes], tmp_path: Path) -> None
     assert "its .shx is missing" in refused(tmp_path / "alone" / "drawn.shp").message
 
 
+def test_files_whose_names_differ_in_case_only(parts: dict[str, bytes]) -> None:
+    assert "drawn.shp and DRAWN.SHP have the same name" in refused(parts | {"DRAWN.SHP": parts["drawn.shp"]}).message
+    boxes = [shapely.box(1, 42, 2, 43), shapely.box(5, 42, 6, 43)]
+    members = {name: json.dumps(mapping(box)).encode() for name, box in zip(("a.json", "A.json"), boxes, strict=True)}
+    assert area(zipped(members), name="a.zip").geometry.area == pytest.approx(2)
+    assert area(members).geometry.area == pytest.approx(2)
+
+
 def test_damaged_parts_name_the_file_and_no_folder_of_ours(parts: dict[str, bytes]) -> None:
     for broken in (
         parts | {"drawn.shp": b""},
@@ -469,6 +477,26 @@ def test_two_numbers_are_a_point(text: str) -> None:
 def test_pasted_scraps_are_refused(text: str) -> None:
     refused(text)
     refused(text, files=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Intersects(" + "(" * 200_000,
+        "Intersects(" + ") " * 100_000,
+        "geography'" + " " * 200_000,
+        "bbox" + " " * 200_000,
+        "1 " * 199,
+        "1N" * 199,
+        '"' * 200_000,
+        "[" + "1," * 190,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_hostile_text_is_refused_at_once(text: str) -> None:
+    begin = time.process_time()
+    refused(text, files=False)
+    assert time.process_time() - begin < 1
 
 
 def test_an_area_is_itself() -> None:

@@ -70,7 +70,11 @@ def upload_shapes(files: Mapping[str, bytes]) -> Iterator[BaseGeometry]:
         base = PurePosixPath(name.replace("\\", "/")).name.lower()
         suffix = next((end for end in (*BESIDE, *SHAPEFILE) if base.endswith(end)), "")
         if suffix:
-            shapefiles[base.removesuffix(suffix)][suffix] = name
+            twin = shapefiles[base.removesuffix(suffix)].setdefault(suffix, name)
+            if twin != name:
+                raise AreaError(
+                    f"{twin} and {name} have the same name.", hint="Give one shapefile of a name at a time."
+                )
         else:
             found += content_shapes(content, name, name)
     for parts in shapefiles.values():
@@ -215,7 +219,7 @@ def _zip_shapes(content: bytes, shown: str) -> Iterator[BaseGeometry]:
                 )
             names = {item.filename.lower(): item.filename for item in members}
             for suffix in (".shp", ".kml", ".gpx", ".geojson", ".json", ".gpkg", ".fgb", ".wkt"):
-                kept = [names[name] for name in names if name.endswith(suffix)]
+                kept = [item.filename for item in members if item.filename.lower().endswith(suffix)]
                 if kept:
                     return iter([shape for name in kept for shape in _member_shapes(archive, name, names, shown)])
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as error:
