@@ -38,9 +38,9 @@ oracle: $(READY) ## compare the readers with other readers, and what is written 
 	  --dest $(VENV)/sdist sarsen
 	$(BIN)/python -m pytest -m oracle -n 2 --dist loadfile
 
-lab: $(READY) ## open the first notebook in JupyterLab
+lab: $(READY) ## open the notebook of the Explorer in JupyterLab
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab]'
-	$(BIN)/jupyter lab notebooks/01_first_order.ipynb
+	$(BIN)/jupyter lab notebooks/02_explore.ipynb
 
 format: $(READY) ## put the code into its form
 	$(BIN)/ruff check --fix .
