@@ -113,6 +113,7 @@ class Desk:
         for running in ("thumbnails", "timeline"):
             self._runner.cancel(running)
         if self._runner.cancel("search"):
+            self.state.update(failed=False)  # it did not fail; `outdated` tells whether what is shown answers the form
             self.state.say("info", "The search was cancelled.")
 
     def remembered(self) -> dict[str, Any] | None:
@@ -131,6 +132,10 @@ class Desk:
             self.state.fail("The last search cannot be taken up.", error)
             return None
         return self.search()
+
+    def fetch_thumbnails(self) -> Future[Any] | None:
+        """Fetch the thumbnails that are missing. Nothing happens while that goes on."""
+        return self._runner.submit("thumbnails", lambda: self._do(pictures.thumbnails), replace=False)
 
     def show_details(self, product_id: str) -> Future[Any] | None:
         """Show the facts and the quicklook of a product; an empty identifier goes back to the list."""

@@ -16,6 +16,7 @@ from traitlets import All, Bool, Dict, Float, HasTraits, Int, List, TraitError, 
 
 from extenso_nb.errors import ExtensoError, InputError
 from extenso_nb.models import DELIVERY_ENDED, Account, BucketProperties, Delivery, Estimate, Order, Product
+from extenso_nb.widgets.facets import FACETS, fails
 from extenso_nb.widgets.offers import CLOUDY, COLLECTIONS, FILTERS
 
 __all__ = ["FREE", "ExplorerState", "guard", "strict"]
@@ -130,6 +131,7 @@ class ExplorerState(HasTraits):
         """The user's own bucket with its keys: of this process, neither a trait nor in `to_dict`."""
         self._order_attempt: tuple[tuple[Any, ...], str] = ((), "")
         self._noted: list[tuple[Any, ...]] | None = None
+        self._shares: tuple[Any, dict[str, float | None]] = (None, {})
         super().__init__(**values)
 
     # --- who watches ---------------------------------------------------------------------------------------------
@@ -200,6 +202,13 @@ class ExplorerState(HasTraits):
             raise TraitError(f"filters: {', '.join(unknown)} is none of {', '.join(sorted(_FILTER_NAMES))}.")
         return {str(key): str(value).strip() for key, value in proposal.value.items() if str(value).strip()}
 
+    @validate("facets")
+    def _check_facets(self, proposal: Any) -> dict[str, list[str]]:
+        unknown = sorted(set(proposal.value) - set(FACETS))
+        if unknown:
+            raise TraitError(f"facets: {', '.join(map(str, unknown))} is none of {', '.join(FACETS)}.")
+        return {name: [str(value) for value in values] for name, values in proposal.value.items() if values}
+
     @validate("variable")
     def _check_variable(self, proposal: Any) -> str:
         name = str(proposal.value).strip()
@@ -266,9 +275,9 @@ class ExplorerState(HasTraits):
         with self.lock:
             if chosen == self.selected:
                 return
-            found = {key: self.product(key) for key in chosen}
-            kept = {key: item.to_wire() for key, item in found.items() if item is not None}
-            self.update(kept=kept, selected=chosen, estimate=None)
+            there = {product.id: product for product in self.products}
+            bodies = ((key, there[key].to_wire() if key in there else self.kept.get(key)) for key in chosen)
+            self.update(kept={key: body for key, body in bodies if body is not None}, selected=chosen, estimate=None)
 
     def clear_results(self) -> None:
         """Forget what looks at results that are being replaced."""
@@ -353,29 +362,42 @@ class ExplorerState(HasTraits):
 
     def basket(self) -> list[Product]:
         """The products selected, in the order of selection."""
-        found = {product.id: product for product in self.products if product.id in set(self.selected)}
+        chosen = set(self.selected)
+        found = {product.id: product for product in self.products if product.id in chosen}
         kept = {key: Product.from_wire(body) for key, body in self.kept.items() if key not in found}
         return [{**kept, **found}[key] for key in self.selected if key in found or key in kept]
 
     def coverage(self) -> dict[str, float | None]:
-        """Per cent of the area searched that each product found covers; empty without an area."""
+        """Per cent of the area searched that each product found covers; empty without an area.
+
+        Each product is measured once in a search, for every change of a filter asks again.
+        """
         from extenso_nb.aoi.coverage import coverage
 
-        if self.found_aoi is None:
-            return {}
-        shares = coverage(self.found_aoi, [product.footprint for product in self.products])
-        return dict(zip((product.id for product in self.products), shares, strict=True))
+        with self.lock:
+            if self.found_aoi is None:
+                return {}
+            area, known = self._shares
+            if area is not self.found_aoi:
+                known = {}
+            new = [product for product in self.products if product.id not in known]
+            shares = coverage(self.found_aoi, [product.footprint for product in new]) if new else []
+            known = {**known, **dict(zip((product.id for product in new), shares, strict=True))}
+            self._shares = (self.found_aoi, known)
+            return {product.id: known[product.id] for product in self.products}
 
-    def visible(self) -> list[Product]:
-        """The products found that the facets and the least coverage leave in list and map."""
+    def covering(self) -> list[Product]:
+        """The products found that cover enough of the area, or of which that cannot be said."""
         shares = self.coverage() if self.least_coverage else {}
-        chosen = {name: values for name, values in self.facets.items() if values}
         return [
             product
             for product in self.products
-            if all(facet_value(product, name) in values for name, values in chosen.items())
-            and (100.0 if (share := shares.get(product.id)) is None else share) >= self.least_coverage
+            if (100.0 if (share := shares.get(product.id)) is None else share) >= self.least_coverage
         ]
+
+    def visible(self) -> list[Product]:
+        """The products found that the facets and the least coverage leave in list and map."""
+        return [product for product in self.covering() if not fails(product, self.facets)]
 
     def ordered(self) -> dict[str, str]:
         """Products on order or delivered: identifier -> what to call it. Failed and cancelled ones are left out."""
@@ -424,12 +446,6 @@ class ExplorerState(HasTraits):
         known = {name: _copied(values[name]) for name in cls._saved if name in values}
         products = tuple(Product.from_wire(body) for body in values.get("products", ()))
         return cls(products=products, **known)
-
-
-def facet_value(product: Product, name: str) -> str:
-    """The value of a facet (a field of the product) as text; empty where the product has none."""
-    value = getattr(product, name)
-    return "" if value is None else str(value)
 
 
 def _whole(label: str, text: str) -> int:
