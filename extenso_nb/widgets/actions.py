@@ -14,7 +14,7 @@ from extenso_nb.widgets.state import ExplorerState
 __all__ = ["AsyncGateway", "action", "load_more", "search", "timeline"]
 
 BINS = 24
-"""Bars of the timeline at most: days, weeks or months, as the search spans."""
+"""Bars of the timeline at most: days, weeks, months or years, as the search spans; each is a request."""
 _COUNTS_AT_ONCE = 4
 
 
@@ -160,7 +160,7 @@ async def load_more(state: ExplorerState, client: AsyncGateway) -> None:
 # --- timeline --------------------------------------------------------------------------------------------------------
 @action("timeline", "The timeline could not be counted.")
 async def timeline(state: ExplorerState, client: AsyncGateway) -> None:
-    """Count what was found by day, week or month.
+    """Count what was found by day, week, month or year.
 
     When all products are there they are counted here. Otherwise the gateway is asked, once for each bar and twice for
     the days on which the pictures begin and end; products whose time spans two bars stand in the one of their beginning.

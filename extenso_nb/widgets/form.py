@@ -37,8 +37,10 @@ _BLANK: dict[str, Any] = {
 
 
 class SearchForm(Panel):
-    """What to look for, two-way with the state. What is typed and cannot be stays in its field, with the reason beside
-    it; the state keeps its old value, and nothing is searched until it is corrected.
+    """What to look for, two-way with the state.
+
+    What is typed and cannot be stays in its field, with the reason beside it; the state keeps its old value, and nothing
+    is searched until it is corrected.
 
     Used alone it fills in a search: ``eo.search(**form.arguments)``.
     """

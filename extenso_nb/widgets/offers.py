@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from extenso_nb.errors import InputError
 
@@ -55,7 +55,7 @@ PRODUCT_TYPES: dict[str, tuple[tuple[str, str], ...]] = {
 CLOUDY = frozenset({"S2", "S3"})
 """Missions whose products have a cloud figure. Asking others for one would find nothing."""
 
-CLOUDLESS: dict[str, str] = {"S1": "radar sees through it", "S5P": "no figure here"}
+CLOUDLESS: dict[str, str] = {"S1": "not for radar", "S5P": "no figure"}
 """Why the products of the other missions are not asked for their cloud."""
 
 
@@ -160,7 +160,8 @@ def check(mission: str, name: str, text: str) -> None:
     if not text.strip():
         return
     if not condition.most:
-        query.build(**{name: text})  # type: ignore[arg-type] - one of the texts that it takes
+        arguments: dict[str, Any] = {name: text}
+        query.build(**arguments)
         return
     digits = text.strip()
     if not (digits.isascii() and digits.isdecimal()):

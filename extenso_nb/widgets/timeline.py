@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, cast
 
 from traitlets import Bool, Int, List, Unicode
 
@@ -32,8 +32,10 @@ class Timeline(Panel):
 
     _esm = script("timeline")
     _css = style("timeline")
-    bars = List(help='{"start", "stop", "count", "text", "first", "last", "tick"}, one a bar.').tag(sync=True)
-    band = List(Unicode(), help="First and last day of the form, either may be empty; none where both are.").tag(sync=True)
+    bars: Any = List(help='{"start", "stop", "count", "text", "first", "last", "tick"}, one a bar.').tag(sync=True)
+    band = List(Unicode(), help="First and last day of the form, either may be empty; none where both are.").tag(
+        sync=True
+    )
     marked = Unicode("", help="The day of the product under the pointer, or empty.").tag(sync=True)
     hint = Unicode("", help="What is said where there are no bars.").tag(sync=True)
     slim = Bool(True, help="Whether nothing has been searched yet: then it is one line.").tag(sync=True)
@@ -89,7 +91,7 @@ class Timeline(Panel):
         state, before = self.state, self._before
         if before is not None:
             if self._searched() == before["search"] and self._found_days() in before["days"]:
-                return before["bins"]  # type: ignore[no-any-return] - of state.timeline
+                return cast("Sequence[Bin]", before["bins"])
             self._before = None
         return None if state.timeline is None else state.timeline["bins"]
 
@@ -138,20 +140,20 @@ def _day_text(day: date) -> str:
 def span_text(first: date, last: date) -> str:
     """The days from first to last in words: 3 to 9 June 2024, June 2024, 2024, 28 May to 3 June 2024."""
     after = last + timedelta(days=1)
-    if first.day == after.day == 1:
-        if (first.year, first.month) == (last.year, last.month):
-            return f"{_MONTHS[first.month - 1]} {first.year}"
-        if first.month == after.month == 1:
-            return str(first.year) if first.year == last.year else f"{first.year} to {last.year}"
-        from_year = "" if first.year == last.year else f" {first.year}"
-        return f"{_MONTHS[first.month - 1]}{from_year} to {_MONTHS[last.month - 1]} {last.year}"
-    if first == last:
-        return _day_text(last)
-    if (first.year, first.month) == (last.year, last.month):
-        return f"{first.day} to {_day_text(last)}"
-    if first.year == last.year:
-        return f"{first.day} {_MONTHS[first.month - 1]} to {_day_text(last)}"
-    return f"{_day_text(first)} to {_day_text(last)}"
+    if first.day == first.month == after.day == after.month == 1:
+        ends = [str(first.year), str(last.year)]
+    elif first.day == after.day == 1:
+        ends = [f"{_MONTHS[day.month - 1]} {day.year}" for day in (first, last)]
+    else:
+        ends = [_day_text(first), _day_text(last)]
+    if ends[0] == ends[1]:
+        return ends[1]
+    # What both ends say is said once, at the second: the year, and the month.
+    begin, end = ends[0].split(), ends[1].split()
+    while len(begin) > 1 and begin[-1] == end[-1]:
+        begin.pop()
+        end.pop()
+    return f"{' '.join(begin)} to {ends[1]}"
 
 
 def ticks(bins: Sequence[Bin]) -> list[str]:

@@ -35,7 +35,7 @@ function render({ model, el }) {
   };
   const search = () => {
     flush();
-    half = ["start", "stop"].find((name) => typed.get(name) === HALF) || "";
+    half = ["start", "stop"].find((name) => unfinished(fields.get(name).control)) || "";
     draw();
     if (half) return fields.get(half).control.focus();
     asked = true;
@@ -78,20 +78,19 @@ function render({ model, el }) {
   const day = (name, label) => {
     const control = make("input", { type: "date", max: "9999-12-31" });
     const look = () => {
-      if (half === name) half = "";
       if (unfinished(control)) {
         drop(name);
         typed.set(name, HALF);
-      } else if (typed.get(name) === HALF || control.value !== model.get("values")[name]) edit(name, control.value, WAIT.date);
+      } else if (typed.get(name) === HALF || control.value !== (typed.has(name) ? typed.get(name) : text(name))) edit(name, control.value, WAIT.date);
+      if (half === name && !unfinished(control)) half = "";
       draw();
     };
     control.addEventListener("input", look);
-    control.addEventListener("keyup", () => typed.get(name) === HALF && !unfinished(control) && look());
+    control.addEventListener("keyup", look); // a part of a day is no change of its value, and so no input
     control.addEventListener("blur", () => {
-      if (typed.get(name) === HALF && !unfinished(control)) look();
+      half = unfinished(control) ? name : half;
+      look();
       now(name);
-      if (typed.get(name) === HALF) half = name;
-      draw();
     });
     return field(name, label, control, { write: (text) => control.value !== text && (control.value = text) });
   };
@@ -126,6 +125,7 @@ function render({ model, el }) {
     const why = model.get("offers").cloudless;
     cloudText.textContent = why || (Number(slider.value) < 100 ? "up to " + slider.value + " %" : "any");
     slider.disabled = Boolean(why);
+    slider.classList.toggle("extenso-any", Number(slider.value) >= 100);
     slider.setAttribute("aria-valuetext", cloudText.textContent);
   };
   slider.addEventListener("input", () => {
@@ -177,7 +177,7 @@ function render({ model, el }) {
     for (const name of ["start", "stop"]) fields.get(name).control.value = ""; // what is half typed has no other end
     draw();
   };
-  const changed = make("span", { class: "extenso-faint", text: "The form has changed." });
+  const changed = make("span", { class: "extenso-faint extenso-form-note", text: "The form has changed." });
   const inline = (box) => {
     box.classList.add("extenso-inline");
     return box;

@@ -171,9 +171,13 @@ function render({ model, el }) {
     if (over >= 0 && columns.children[over]) columns.children[over].dataset.over = "";
     let text = model.get("hint");
     if (bars.length) {
-      const days = (first, last) => (first === last ? bars[first].text : count(first, last).toLocaleString("en") + " products, " + bars[first].first + " to " + bars[last].last);
+      const number = (value) => value.toLocaleString("en") + (value === 1 ? " product, " : " products, ");
+      const days = (first, last) => (first === last ? bars[first].text : number(count(first, last)) + bars[first].first + " to " + bars[last].last);
+      const [first, last] = whole();
+      const exact = model.get("band").length > 0 && chosen().every(Number.isInteger);
       if (draft) text = days(...draft) + (grip ? "" : ". Enter searches these days.");
       else if (over >= 0) text = bars[over].text;
+      else if (exact) text = count(first, last).toLocaleString("en") + " of " + number(model.get("total")) + bars[first].first + (bars[first].first === bars[last].last ? "" : " to " + bars[last].last);
       else text = days(0, bars.length - 1) + (model.get("counting") ? ". Counting ..." : "");
     }
     readout.textContent = text;
@@ -186,6 +190,7 @@ function render({ model, el }) {
     const [from, to] = chosen();
     const all = Math.max(1, bars.length);
     const set = Boolean(draft) || model.get("band").length > 0;
+    plot.classList.toggle("extenso-timeline-set", set);
     band.hidden = !set || !bars.length || to <= from;
     band.style.left = (100 * from) / all + "%";
     band.style.width = (100 * Math.max(0, to - from)) / all + "%";
