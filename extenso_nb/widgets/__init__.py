@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from extenso_nb.widgets.map import MapView
     from extenso_nb.widgets.results import ResultsView
     from extenso_nb.widgets.state import ExplorerState
+    from extenso_nb.widgets.timeline import Timeline
 
-__all__ = ["Explorer", "ExplorerState", "MapView", "OrderBoard", "ResultsView", "SearchForm"]
+__all__ = ["Explorer", "ExplorerState", "MapView", "OrderBoard", "ResultsView", "SearchForm", "Timeline"]
 
 _ROOMS = {
     "Explorer": "explorer",
@@ -21,6 +22,7 @@ _ROOMS = {
     "OrderBoard": "board",
     "ResultsView": "results",
     "SearchForm": "form",
+    "Timeline": "timeline",
 }
 
 

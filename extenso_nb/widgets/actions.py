@@ -14,7 +14,7 @@ from extenso_nb.widgets.state import ExplorerState
 __all__ = ["AsyncGateway", "action", "load_more", "search", "timeline"]
 
 BINS = 24
-"""Bars of the timeline at most: days, weeks or months, as the search spans."""
+"""Bars of the timeline at most: days, weeks, months or years, as the search spans; each is a request."""
 _COUNTS_AT_ONCE = 4
 
 
@@ -160,7 +160,7 @@ async def load_more(state: ExplorerState, client: AsyncGateway) -> None:
 # --- timeline --------------------------------------------------------------------------------------------------------
 @action("timeline", "The timeline could not be counted.")
 async def timeline(state: ExplorerState, client: AsyncGateway) -> None:
-    """Count what was found by day, week or month.
+    """Count what was found by day, week, month or year.
 
     When all products are there they are counted here. Otherwise the gateway is asked, once for each bar and twice for
     the days on which the pictures begin and end; products whose time spans two bars stand in the one of their beginning.
@@ -202,8 +202,29 @@ async def _counted(state: ExplorerState, client: AsyncGateway) -> list[tuple[dat
 
 
 def spans(first: date, last: date, most: int = BINS) -> list[tuple[date, date]]:
-    """The days from first to last in equal spans, `most` at the most; each as its first and last day."""
-    days = (last - first).days + 1
-    width = -(-days // most)
-    starts = [first + timedelta(days=at) for at in range(0, days, width)]
-    return [(start, min(start + timedelta(days=width - 1), last)) for start in starts]
+    """The days from first to last, cut where the calendar is: each part as its first and last day, `most` at the most.
+
+    Parts are days, pairs of days, weeks from Monday, halves of months, months, quarters, or years: the shortest of which
+    there are few enough. Those at the ends may be cut short.
+    """
+    days = [first + timedelta(days=at) for at in range((last - first).days + 1)]
+    for part in _PARTS:
+        starts = [day for at, day in enumerate(days) if not at or part(day, first) != part(days[at - 1], first)]
+        if len(starts) <= most:
+            break
+    else:
+        years = -(-(last.year - first.year + 1) // most)
+        starts = [first, *(date(year, 1, 1) for year in range(first.year + years, last.year + 1, years))]
+    return list(zip(starts, [*(day - timedelta(days=1) for day in starts[1:]), last], strict=True))
+
+
+_PARTS: tuple[Callable[[date, date], object], ...] = (
+    lambda day, _: day,
+    lambda day, first: (day - first).days // 2,
+    lambda day, _: day.isocalendar()[:2],
+    lambda day, _: (day.year, day.month, day.day > 15),
+    lambda day, _: (day.year, day.month),
+    lambda day, _: (day.year, (day.month - 1) // 3),
+    lambda day, _: day.year,
+)
+"""What a day belongs to; days with the same answer are one bar of the timeline."""

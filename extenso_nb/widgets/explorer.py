@@ -20,6 +20,7 @@ from extenso_nb.widgets.map import MapView
 from extenso_nb.widgets.message import Message
 from extenso_nb.widgets.results import ResultsView
 from extenso_nb.widgets.state import ExplorerState
+from extenso_nb.widgets.timeline import Timeline
 
 __all__ = ["Explorer"]
 
@@ -72,13 +73,14 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         with self.state.noted() as self._watches:
             self.map = MapView(self.desk, tiles=tiles)
             self.form = SearchForm(self.desk)
+            self.timeline = Timeline(self.desk)
             self.message = Message(self.desk)
             self.results = ResultsView(self.desk)
             self.basket = Basket(self.desk)
             self.board = OrderBoard(self.desk)
         middle = ipywidgets.Box([self.map, self.results])
         middle.add_class("extenso-middle")
-        super().__init__([self.form, self.message, middle, self.basket, self.board])
+        super().__init__([self.form, self.timeline, self.message, middle, self.basket, self.board])
         self.add_class("extenso-explorer")
         if resume:
             self.resume()
