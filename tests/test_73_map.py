@@ -155,9 +155,10 @@ def test_sentinel3_is_north_up_on_descending_passes_and_turned_on_ascending_ones
         assert (at[0, 0, 0] < at[0, -1, 0]) == down
         corners = at[[0, 0, -1, -1], [0, -1, -1, 0]]
         assert all(shape.exterior.distance(shapely.Point(point)) < 0.2 for point in corners)
-        assert shapely.Polygon([*at[0], *at[1:, -1], *at[-1, ::-1], *at[::-1, 0]]).symmetric_difference(
-            shape
-        ).area < 0.03 * shape.area, "curved sides are followed"
+        assert (
+            shapely.Polygon([*at[0], *at[1:, -1], *at[-1, ::-1], *at[::-1, 0]]).symmetric_difference(shape).area
+            < 0.03 * shape.area
+        ), "curved sides are followed"
         seen.add(track[1])
     assert "ascending" in seen
 

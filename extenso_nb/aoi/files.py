@@ -21,7 +21,7 @@ from extenso_nb.errors import AreaError
 
 __all__ = ["MAX_FILE", "SUFFIXES", "content_shapes", "file_shapes", "frame_shapes"]
 
-SUFFIXES: tuple[str, ...] = (".geojson", ".json", ".wkt", ".zip", ".shp", ".gpkg", ".kml", ".kmz", ".fgb")
+SUFFIXES: tuple[str, ...] = (".geojson", ".json", ".wkt", ".zip", ".shp", ".gpkg", ".kml", ".kmz", ".fgb", ".gpx")
 """Files that `area` reads."""
 MAX_FILE = 200_000_000
 """Bytes of a file, or of a member of a zip, that is still read."""
@@ -73,7 +73,7 @@ def content_shapes(content: bytes, name: str, shown: str) -> Iterator[BaseGeomet
         except UnicodeDecodeError as error:
             raise AreaError(f"{shown} is not text in UTF-8 (byte {error.start}).") from None
         return wkt_shapes(text) if suffix == ".wkt" else json_shapes(text, shown)
-    if suffix in (".gpkg", ".fgb", ".kml"):
+    if suffix in (".gpkg", ".fgb", ".kml", ".gpx"):
         _check_magic(content, suffix, shown)
         return _layer_shapes(content, shown)
     if suffix == ".shp":
@@ -83,7 +83,8 @@ def content_shapes(content: bytes, name: str, shown: str) -> Iterator[BaseGeomet
 
 def _check_magic(content: bytes, suffix: str, shown: str) -> None:
     # GDAL goes by content, and some of its formats (VRT) point to other files: let in only what the suffix promises.
-    right = b"<kml" in content[:8192] if suffix == ".kml" else content.startswith(_MAGIC[suffix])
+    word = b"<" + suffix[1:].encode()
+    right = word in content[:8192] if suffix in (".kml", ".gpx") else content.startswith(_MAGIC[suffix])
     if not right:
         raise AreaError(f"{shown} is no {suffix[1:]} file inside.", hint="Check that it is whole.")
 

@@ -53,7 +53,9 @@ def nodes(product: Product) -> Floats:
             f"The footprint of {product.id} is in {len(shapely.get_parts(shape))} pieces; its quicklook fits none of them.",
             hint="Look at the quicklook in its details.",
         )
-    found = _upright(product.tile_id, shape) if product.collection == "S2" and product.tile_id else _swath(product, shape)
+    found = (
+        _upright(product.tile_id, shape) if product.collection == "S2" and product.tile_id else _swath(product, shape)
+    )
     if np.abs(found[..., 1]).max() > _MERCATOR:
         raise InputError(
             f"{product.id} reaches beyond {_MERCATOR:.0f}° of latitude, where the map ends.",
@@ -68,9 +70,12 @@ def joined(footprint: dict[str, Any]) -> Any:
     parts = list(shapely.get_parts(shape))
     if len(parts) > 1 and shape.bounds[0] <= -179.999 and shape.bounds[2] >= 179.999:
         moved = [_moved(part, 360.0) if part.bounds[2] <= 0 else part for part in parts]
-        # A hair wider, so that pieces that differ in the last digit on the seam become one.
-        grown = shapely.union_all([part.buffer(1e-7, join_style="mitre") for part in moved])
-        return shapely.simplify(grown.buffer(-1e-7, join_style="mitre"), 1e-6)
+        whole = shapely.union_all(moved)
+        if len(shapely.get_parts(whole)) == len(parts):
+            # A hair wider, so that pieces that differ in the last digit on the seam become one.
+            whole = shapely.union_all([part.buffer(1e-7, join_style="mitre") for part in moved])
+            whole = whole.buffer(-1e-7, join_style="mitre")
+        return shapely.simplify(whole, 1e-9)
     return parts[0] if len(parts) == 1 else shape
 
 
@@ -88,7 +93,12 @@ def tile_corner(tile_id: str) -> tuple[int, float, float]:
 
     name = tile_id.upper().removeprefix("T")
     try:
-        zone, band, column, row = int(name[:2]), _BANDS.index(name[2]), _COLUMNS[int(name[:2]) % 3].index(name[3]), name[4:]
+        zone, band, column, row = (
+            int(name[:2]),
+            _BANDS.index(name[2]),
+            _COLUMNS[int(name[:2]) % 3].index(name[3]),
+            name[4:],
+        )
         step = (_ROWS.index(row) - (5 if zone % 2 == 0 else 0)) % 20
         if not 1 <= zone <= 60 or len(row) != 1:
             raise ValueError(tile_id)
@@ -149,7 +159,8 @@ def _swath(product: Product, shape: Any) -> Floats:
 
 def _on_sphere(lonlat: Floats) -> Floats:
     lon, lat = np.radians(lonlat[:, 0]), np.radians(lonlat[:, 1])
-    return np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
+    points: Floats = np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
+    return points
 
 
 def _lonlat(points: Floats) -> Floats:
@@ -169,7 +180,8 @@ def _flat(points: Floats, centre: Floats) -> Floats:
     """Degrees east and north of a point on the plane that touches the sphere there."""
     east = np.cross([0.0, 0.0, 1.0], centre)
     east /= max(float(np.linalg.norm(east)), 1e-12)
-    return np.degrees(np.column_stack([points @ east, points @ np.cross(centre, east)]))
+    flat: Floats = np.degrees(np.column_stack([points @ east, points @ np.cross(centre, east)]))
+    return flat
 
 
 def _turning(flat: Floats) -> float:
@@ -181,7 +193,9 @@ def _corners(flat: Floats) -> list[int]:
     """The four vertices of a ring (counter-clockwise) that span the largest quadrangle, in the order of the ring."""
     count = len(flat)
     if count < 4:
-        raise InputError("The footprint has three corners: no picture fits it.", hint="Look at the quicklook in its details.")
+        raise InputError(
+            "The footprint has three corners: no picture fits it.", hint="Look at the quicklook in its details."
+        )
     best, found = -1.0, [0, 1, 2, 3]
     for first in range(count - 2):
         for third in range(first + 2, count):
@@ -319,7 +333,9 @@ def _paint(canvas: NDArray[np.uint8], pixels: NDArray[np.float32], at: Floats) -
             below = g * (x + 0.5) + h * (y + 0.5) + 1
             u, v = (a * (x + 0.5) + b * (y + 0.5) + c) / below, (d * (x + 0.5) + e * (y + 0.5) + f) / below
             inside = (u >= -1e-6) & (u <= 1 + 1e-6) & (v >= -1e-6) & (v <= 1 + 1e-6)
-            values = _bilinear(pixels, (column + u[inside]) / cells * wide - 0.5, (row + v[inside]) / cells * high - 0.5)
+            values = _bilinear(
+                pixels, (column + u[inside]) / cells * wide - 0.5, (row + v[inside]) / cells * high - 0.5
+            )
             canvas[y[inside], x[inside], :3] = values
             canvas[y[inside], x[inside], 3] = 255
 
@@ -345,4 +361,5 @@ def _bilinear(pixels: NDArray[np.float32], x: Floats, y: Floats) -> NDArray[np.u
     dx, dy = (x - left)[:, None], (y - top)[:, None]
     upper = pixels[top, left] * (1 - dx) + pixels[top, right] * dx
     lower = pixels[low, left] * (1 - dx) + pixels[low, right] * dx
-    return np.clip(np.rint(upper * (1 - dy) + lower * dy), 0, 255).astype(np.uint8)
+    found: NDArray[np.uint8] = np.clip(np.rint(upper * (1 - dy) + lower * dy), 0, 255).astype(np.uint8)
+    return found
