@@ -20,9 +20,8 @@ function render({ model, el }) {
   const drapes = make(
     "div",
     { class: "extenso-over-card extenso-drapes", role: "group", "aria-label": "Quicklooks on the map", hidden: true },
-    make("div", { class: "extenso-label", text: "Quicklooks, opacity" }),
+    make("div", { class: "extenso-drape-head" }, make("span", { class: "extenso-label", text: "Quicklooks, opacity" }), compare),
     rows,
-    compare,
   );
   root.append(label, make("div", { class: "extenso-over-left" }, drapes, zoom), legend);
 
