@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from extenso_nb.widgets.area import AreaPicker
     from extenso_nb.widgets.board import OrderBoard
     from extenso_nb.widgets.explorer import Explorer
     from extenso_nb.widgets.form import SearchForm
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
     from extenso_nb.widgets.state import ExplorerState
     from extenso_nb.widgets.timeline import Timeline
 
-__all__ = ["Explorer", "ExplorerState", "MapView", "OrderBoard", "ResultsView", "SearchForm", "Timeline"]
+__all__ = ["AreaPicker", "Explorer", "ExplorerState", "MapView", "OrderBoard", "ResultsView", "SearchForm", "Timeline"]
 
 _ROOMS = {
+    "AreaPicker": "area",
     "Explorer": "explorer",
     "ExplorerState": "state",
     "MapView": "map",

@@ -12,11 +12,11 @@ from extenso_nb.errors import InputError
 from extenso_nb.models import BucketProperties, Delivery, Order
 from extenso_nb.results import SearchResult
 from extenso_nb.widgets import static
+from extenso_nb.widgets.area import AreaPicker
 from extenso_nb.widgets.basket import Basket
 from extenso_nb.widgets.board import OrderBoard
 from extenso_nb.widgets.desk import Desk, SessionLike
 from extenso_nb.widgets.form import SearchForm
-from extenso_nb.widgets.map import MapView
 from extenso_nb.widgets.message import Message
 from extenso_nb.widgets.results import ResultsView
 from extenso_nb.widgets.state import ExplorerState
@@ -71,14 +71,15 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         self.state = self.desk.state
         tiles = not self.desk.local if tiles is None else tiles
         with self.state.noted() as self._watches:
-            self.map = MapView(self.desk, tiles=tiles)
+            self.area = AreaPicker(self.desk, tiles=tiles)
+            self.map = self.area.map
             self.form = SearchForm(self.desk)
             self.timeline = Timeline(self.desk)
             self.message = Message(self.desk)
             self.results = ResultsView(self.desk)
             self.basket = Basket(self.desk)
             self.board = OrderBoard(self.desk)
-        middle = ipywidgets.Box([self.map, self.results])
+        middle = ipywidgets.Box([self.area, self.results])
         middle.add_class("extenso-middle")
         super().__init__([self.form, self.timeline, self.message, middle, self.basket, self.board])
         self.add_class("extenso-explorer")

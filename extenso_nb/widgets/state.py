@@ -95,6 +95,7 @@ class ExplorerState(HasTraits):
     draped = List(Unicode(), help="Identifiers whose quicklooks lie on the map, two at most.")
     drapes: Any = Dict(help='Identifier -> {"url": data URI, "bounds": [[south, west], [north, east]]}. Not saved.')
     opacity = Float(0.9, help="Of the quicklooks on the map, 0 to 1.")
+    opacities: Any = Dict(help="Identifier -> opacity of one quicklook, where it differs from `opacity`.")
     swiping = Bool(False, help="Whether two quicklooks on the map are compared by a swipe.")
 
     # The basket, which outlives searches.
@@ -120,8 +121,8 @@ class ExplorerState(HasTraits):
     _saved = (
         "aoi", "aoi_text", "aoi_valid", "collection", "product_type", "start", "stop", "cloud", "filters", "q", "sort",
         "page_size", "searched", "failed", "query", "found_collection", "found_sort", "found_form", "found_aoi", "total", "view",
-        "facets", "least_coverage", "detailed", "draped", "opacity", "swiping", "selected", "kept", "destination", "estimate",
-        "orders", "opened", "variable", "message",
+        "facets", "least_coverage", "detailed", "draped", "opacity", "opacities", "swiping", "selected", "kept", "destination",
+        "estimate", "orders", "opened", "variable", "message",
     )  # fmt: skip
 
     def __init__(self, **values: Any) -> None:

@@ -94,3 +94,17 @@ function own(root) {
     if (event.target.matches("input, select, textarea")) stop(event);
   });
 }
+
+// The Leaflet map of the map widget named by the trait `target`: of its views the one in the same box as this part, for a
+// cell's output may be shown twice. Waits until it is there; null when this part has gone before.
+async function leaflet(model, el, alive) {
+  const target = await model.widget_manager.get_model(model.get("target").replace("IPY_MODEL_", ""));
+  while (alive()) {
+    const box = el.closest(".extenso-area-picker, .extenso-map");
+    const views = await Promise.all(Object.values(target.views || {}));
+    const view = views.find((one) => one.obj && one.obj.getContainer && box && box.contains(one.obj.getContainer()));
+    if (view) return view.obj;
+    await new Promise((resolve) => setTimeout(resolve, 60));
+  }
+  return null;
+}
