@@ -16,6 +16,8 @@ from extenso_nb.widgets.basket import Basket
 from extenso_nb.widgets.board import OrderBoard
 from extenso_nb.widgets.desk import Desk, SessionLike
 from extenso_nb.widgets.form import SearchForm
+from extenso_nb.widgets.header import Header
+from extenso_nb.widgets.loaded import Loaded
 from extenso_nb.widgets.map import MapView
 from extenso_nb.widgets.message import Message
 from extenso_nb.widgets.results import ResultsView
@@ -70,15 +72,17 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         self.state = self.desk.state
         tiles = not self.desk.local if tiles is None else tiles
         with self.state.noted() as self._watches:
+            self.header = Header(self.desk)
             self.map = MapView(self.desk, tiles=tiles)
             self.form = SearchForm(self.desk)
             self.message = Message(self.desk)
             self.results = ResultsView(self.desk)
             self.basket = Basket(self.desk)
             self.board = OrderBoard(self.desk)
+            self.loaded = Loaded(self.desk)
         middle = ipywidgets.Box([self.map, self.results])
         middle.add_class("extenso-middle")
-        super().__init__([self.form, self.message, middle, self.basket, self.board])
+        super().__init__([self.header, self.form, self.message, middle, self.basket, self.board, self.loaded])
         self.add_class("extenso-explorer")
         if resume:
             self.resume()
