@@ -250,6 +250,7 @@ def test_a_delivery_that_fails_says_why_and_is_tried_again(
     failing.again(failing.state.message["retry"])
     until(lambda: len(failing.orders) == 2, 30)
     assert failing.orders[0].products == placed.products
+    gateway.wait(failing.orders[0].id)  # it fails again: its script has more failures than there are attempts
 
 
 # --- waiting, in memory ----------------------------------------------------------------------------------------------

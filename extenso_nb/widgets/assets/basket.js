@@ -49,7 +49,6 @@ function render({ model, el }) {
     chips.hidden = none;
     if (none) open = all = false;
     if (none) drawForm();
-    tell(order, model.get("ordering") ? "Ordering ..." : "Order " + items.length);
   };
   const drawHovered = () => {
     const hovered = model.get("hovered");
@@ -145,7 +144,10 @@ function render({ model, el }) {
     tell(estimate, model.get("estimating") ? "Estimating ..." : "Estimate");
     estimate.disabled = model.get("estimating");
     order.disabled = model.get("ordering");
-    tell(order, model.get("ordering") ? "Ordering ..." : "Order " + model.get("items").length);
+    const count = model.get("items").length;
+    tell(order, model.get("ordering") ? "Ordering ..." : "Order " + count);
+    // "Order 2" alone is also what the second order is called.
+    order.setAttribute("aria-label", order.textContent + (count === 1 ? " product" : " products"));
   };
   const to = make("span", { class: "extenso-label", text: "Destination" });
   const foot = make(
@@ -161,7 +163,7 @@ function render({ model, el }) {
   root.append(head, sums, refused, foot, form, note);
 
   const stops = [
-    watch(model, ["items", "ordering"], drawChips),
+    watch(model, ["items"], drawChips),
     watch(model, ["hovered", "items"], drawHovered),
     watch(model, ["facts", "quota"], drawSums),
     watch(model, ["refused"], drawRefused),

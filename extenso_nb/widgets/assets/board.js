@@ -123,8 +123,9 @@ function render({ model, el }) {
     folded.turn(given.open || given.retry || model.get("orders")[0].id === id);
     const word = make("span", { class: "extenso-board-word" });
     const bar = progressOf(title);
-    const words = make("span", { class: "extenso-faint extenso-board-sum" });
-    const where = make("span", { class: "extenso-faint extenso-cut" });
+    const words = make("span");
+    const where = make("span");
+    const sum = make("span", { class: "extenso-faint extenso-board-sum" }, words, " \u00b7 ", where);
     const cancel = small("Cancel", () => send("cancel", { order: id }), "Cancel " + title);
     const retry = small("Retry", () => send("retry", { order: id }), "Retry what " + title + " did not deliver");
     const remove = small("Delete", () => ask(true), "Delete " + title);
@@ -147,8 +148,7 @@ function render({ model, el }) {
       folded.button,
       word,
       bar.node,
-      words,
-      where,
+      sum,
       make("span", { class: "extenso-board-acts" }, cancel, retry, remove, sure),
     );
     const node = make("div", { class: "extenso-board-order" }, head, body);
@@ -156,14 +156,14 @@ function render({ model, el }) {
     const move = (live) => {
       const share = live ? live.share : 0;
       bar.apply(share, item.status, item.word + ", " + Math.round(100 * share) + " %");
-      tell(words, item.count + (live ? ", " + live.text : ""));
+      tell(words, item.count + (live ? " \u00b7 " + live.text : ""));
     };
     const update = (now) => {
       item = now;
       node.dataset.status = now.status;
       tell(word, now.word);
       move(model.get("live")[id]);
-      tell(where, now.where + ", " + ageOf(now.created));
+      tell(where, now.where + " \u00b7 " + ageOf(now.created));
       where.title = now.created;
       cancel.hidden = !now.open;
       retry.hidden = !now.retry;
