@@ -145,9 +145,10 @@ def test_nothing_found_and_failed_are_different_things() -> None:
     asyncio.run(actions.search(state, gateway))
     assert state.message == {
         "level": "error",
-        "title": "The search failed.",
+        "title": "The search failed: no source answers.",
         "detail": "The source is down.",
         "hint": errors.SourceUnavailable.default_hint,
+        "retry": "search",
     }
     assert len(state.products) == 12, "a failure is never an empty result"
     state.update(collection="S5P")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import date, timedelta
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from extenso_nb.models import Account, BucketProperties, Delivery, Estimate, Order, Page, Product
 from extenso_nb.widgets.state import ExplorerState
 
-__all__ = ["AsyncGateway", "action", "load_more", "search", "timeline"]
+__all__ = ["AsyncGateway", "action", "load_more", "said_again", "search", "timeline"]
 
 BINS = 24
 """Bars of the timeline at most: days, weeks, months or years, as the search spans; each is a request."""
@@ -67,8 +67,12 @@ R = TypeVar("R")
 Action = Callable[P, Coroutine[Any, Any, R]]
 
 
-def action(name: str, title: str) -> Callable[[Action[P, R]], Action[P, R | None]]:
-    """Name an action in `state.busy` while it runs, and turn what it raises into `state.message`."""
+def action(name: str, title: str, *, again: str = "") -> Callable[[Action[P, R]], Action[P, R | None]]:
+    """Name an action in `state.busy` while it runs, and turn what it raises into `state.message`.
+
+    `again` is the verb of the desk that carries the action out, for the message to offer; its argument, an order say, is
+    that of the action after state and client.
+    """
 
     def decorate(function: Action[P, R]) -> Action[P, R | None]:
         @functools.wraps(function)
@@ -79,16 +83,24 @@ def action(name: str, title: str) -> Callable[[Action[P, R]], Action[P, R | None
                 try:
                     return await function(*args, **kwargs)
                 except Exception as error:  # noqa: BLE001 - nobody stands above a task to catch it; it is shown and logged
-                    state.fail(title, error)
+                    state.fail(title, error, retry=said_again(run, args[2:]))
                     return None
 
+        run.again = again  # type: ignore[attr-defined]
         return run
 
     return decorate
 
 
+def said_again(function: Callable[..., Any], arguments: Sequence[Any]) -> str:
+    """The command that carries an action out once more: `cancel_order 41`. Empty where there is none."""
+    verb = getattr(function, "again", "")
+    plain = [str(item) for item in arguments[:1] if isinstance(item, (int, str))]
+    return " ".join([verb, *plain]) if verb else ""
+
+
 # --- search ----------------------------------------------------------------------------------------------------------
-@action("search", "The search failed.")
+@action("search", "The search failed.", again="search")
 async def search(state: ExplorerState, client: AsyncGateway) -> None:
     """Search by the form. The first page replaces what was found; a failure leaves it, with a message.
 
@@ -132,7 +144,7 @@ def _say_found(state: ExplorerState) -> None:
         state.say("success", f"{state.total} products found, {shown}.")
 
 
-@action("search", "Loading more failed.")
+@action("search", "Loading more failed.", again="load_more")
 async def load_more(state: ExplorerState, client: AsyncGateway) -> None:
     """Append the next page of the search that is shown, whatever the form says by now."""
     if not state.searched or len(state.products) >= state.total:

@@ -17,6 +17,8 @@ from extenso_nb.widgets.basket import Basket
 from extenso_nb.widgets.board import OrderBoard
 from extenso_nb.widgets.desk import Desk, SessionLike
 from extenso_nb.widgets.form import SearchForm
+from extenso_nb.widgets.header import Header
+from extenso_nb.widgets.loaded import Loaded
 from extenso_nb.widgets.message import Message
 from extenso_nb.widgets.results import ResultsView
 from extenso_nb.widgets.state import ExplorerState
@@ -71,6 +73,7 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         self.state = self.desk.state
         tiles = not self.desk.local if tiles is None else tiles
         with self.state.noted() as self._watches:
+            self.header = Header(self.desk)
             self.area = AreaPicker(self.desk, tiles=tiles)
             self.map = self.area.map
             self.form = SearchForm(self.desk)
@@ -79,9 +82,12 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
             self.results = ResultsView(self.desk)
             self.basket = Basket(self.desk)
             self.board = OrderBoard(self.desk)
+            self.loaded = Loaded(self.desk)
         middle = ipywidgets.Box([self.area, self.results])
         middle.add_class("extenso-middle")
-        super().__init__([self.form, self.timeline, self.message, middle, self.basket, self.board])
+        super().__init__(
+            [self.header, self.form, self.timeline, self.message, middle, self.basket, self.board, self.loaded]
+        )
         self.add_class("extenso-explorer")
         if resume:
             self.resume()

@@ -6,9 +6,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["Runner"]
+__all__ = ["KEY", "Runner"]
+
+KEY: ContextVar[str] = ContextVar("extenso_nb.widgets.runner", default="")
+"""Under which key the coroutine that asks was submitted."""
 
 
 class Runner:
@@ -39,7 +43,7 @@ class Runner:
                     return None
                 running.cancel()
             loop = self._started()
-            future = asyncio.run_coroutine_threadsafe(make(), loop)
+            future = asyncio.run_coroutine_threadsafe(_named(key, make), loop)
             self._tasks[key] = future
         return future
 
@@ -84,6 +88,11 @@ class Runner:
         )
         if thread is not threading.current_thread():
             thread.join(timeout)
+
+
+async def _named(key: str, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    KEY.set(key)
+    return await make()
 
 
 def _forever(loop: asyncio.AbstractEventLoop) -> None:
