@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -44,7 +45,7 @@ def to_python(state: ExplorerState, *, url: str | None = None) -> str:
     given = {name: _literal(value) for name, value in asked.arguments.items()}
     head, area = ["import extenso_nb as ex"], []
     if "intersects" in given and len(given["intersects"]) > _WIDE - 30:
-        text = textwrap.fill(f"area = {given['intersects']}", _WIDE, subsequent_indent="    ", break_on_hyphens=False)
+        text = _wrapped(f"area = {given['intersects']}")
         area, given["intersects"] = ["", text], "area"
     connected = "eo = ex.connect()" if url is None else f"eo = ex.connect({_literal(_address(url))})"
     search = _call(
@@ -177,14 +178,15 @@ def _asked(state: ExplorerState) -> _Asked:
 
     arguments = state.search_arguments()
     q = query.combine(state.q, query.build(**arguments))
-    cloud = arguments.pop("cloud_cover", None)
-    area = arguments.pop("intersects", None)
     text = state.q.strip()
     shown = len(state.products) if state.searched and not state.failed and not state.outdated() else 0
     pages = max(1, math.ceil(shown / state.page_size))
-    found: dict[str, Any] = {} if area is None else _area(area)
-    found |= {} if cloud is None else {"cloud_cover": _short(cloud[1])}
-    found |= arguments
+    found: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if name == "intersects":
+            found |= _area(value)
+        else:
+            found[name] = _short(value[1]) if name == "cloud_cover" else value
     found |= {"q": text} if text not in {"", "*"} else {}
     found |= {"orderby": state.sort} if state.sort else {}
     found["limit"] = pages * state.page_size
@@ -269,6 +271,12 @@ def _literal(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_literal(item) for item in value) + "]"
     return repr(value)
+
+
+def _wrapped(text: str) -> str:
+    """A geometry over several lines, never between the two numbers of a point."""
+    tied = re.sub(r"(\d), (-?\d)", "\\1,\0\\2", text)
+    return textwrap.fill(tied, _WIDE, subsequent_indent="    ", break_on_hyphens=False).replace("\0", " ")
 
 
 def _call(function: str, arguments: Sequence[str]) -> str:
