@@ -19,13 +19,28 @@ from extenso_nb.errors import InputError
 from extenso_nb.models import BucketProperties
 from extenso_nb.widgets.state import ExplorerState
 
-__all__ = ["to_cli", "to_curl", "to_python"]
+__all__ = ["KINDS", "text", "to_cli", "to_curl", "to_python"]
+
+KINDS = ("python", "cli", "curl")
 
 ACCESS, SECRET = "EXTENSO_S3_ACCESS_KEY", "EXTENSO_S3_SECRET_KEY"
 """Environment variables with the keys of the user's own bucket: keys themselves are never in what is exported."""
 _WIDE = 100
 """Characters of a line where it can be broken."""
 _LEAVE_OUT = "The order of what is selected. Leave it out to search only."
+
+
+def text(state: ExplorerState, kind: str, *, url: str = "", local: bool = False) -> str:
+    """One of the three, for the gateway at `url`; that of this machine is left out where it is found without.
+
+    Raises InputError for another kind, and for curl without an address; else as the three do.
+    """
+    if kind not in KINDS:
+        raise InputError(f"{kind!r} is none of {', '.join(KINDS)}.", hint='Give "python", "cli" or "curl".')
+    if kind == "curl":
+        return to_curl(state, url)
+    write = to_python if kind == "python" else to_cli
+    return write(state, url=None if local or not url else url)
 
 
 def to_python(state: ExplorerState, *, url: str | None = None) -> str:

@@ -73,7 +73,11 @@ def _asked(state: ExplorerState) -> bool:
 
 # --- the search ------------------------------------------------------------------------------------------------------
 def _title(state: ExplorerState) -> str:
-    where = f'<span style="{_FAINT};margin-left:8px">{escape(state.gateway)}</span>' if state.gateway else ""
+    where = (
+        f'<span style="{_FAINT};font-weight:400;margin-left:8px">{escape(state.gateway)}</span>'
+        if state.gateway
+        else ""
+    )
     words = in_words(state)
     note = "Not searched yet. The form:" if not state.searched else ""
     if state.searched and state.outdated():
@@ -158,8 +162,9 @@ def _legend(state: ExplorerState) -> str:
         f'vertical-align:middle;border-top:2px {kind} {colour};margin-right:4px"></span>{name}</span>'
         for colour, kind, name in marks
     )
+    source = '<span style="white-space:nowrap">Outline: Natural Earth</span>'
     label = '<span style="margin-right:8px">Cloud</span>' if steps else ""
-    return f'<div style="{_FAINT};margin:4px 0">{label}{keys}{lines}<span>Outline: Natural Earth</span></div>'
+    return f'<div style="{_FAINT};margin:4px 0">{label}{keys}{lines}{source}</div>'
 
 
 def _dot(colour: str) -> str:
@@ -333,5 +338,5 @@ def _loaded(state: ExplorerState) -> str:
         if picture.startswith("data:image/") and len(picture) <= _LOADED_BYTES
         else ""
     )
-    text = " ".join(str(loaded.get(name, "")) for name in ("product", "text"))
+    text = ". ".join(str(loaded[name]) for name in ("product", "text") if loaded.get(name))
     return _section("Loaded", f'<span style="overflow-wrap:anywhere">{escape(text)}</span>{image}')

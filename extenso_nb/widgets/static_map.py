@@ -50,7 +50,8 @@ def to_svg(state: ExplorerState, *, width: int = 560) -> str:
     frame = _frame([shape for _, shape in shapes] + ([aoi] if aoi is not None else []), width)
     height = round((frame.north - frame.south) * frame.scale)
     parts = [_ground(frame), *_grid(frame, height), *_drapes(state, frame, turned=turned)]
-    for product, shape in sorted(shapes, key=lambda pair: -pair[1].area):
+    # Small ones on top of large ones, and those selected on top of all.
+    for product, shape in sorted(shapes, key=lambda pair: (pair[0].id in state.selected, -pair[1].area)):
         parts += _footprint(
             frame, product, shape, chosen=product.id in state.selected, draped=product.id in state.drapes
         )
@@ -191,7 +192,7 @@ def _frame(shapes: Sequence[Any], width: int) -> _Frame:
         west, south = min(box[0] for box in bounds), min(box[1] for box in bounds)
         east, north = max(box[2] for box in bounds), max(box[3] for box in bounds)
         wide, high = max(east - west, 0.2) * 1.25, max(north - south, 0.2) * 1.25
-        wide, high = max(wide, high * 0.75), max(high, wide * 0.5)
+        wide, high = max(wide, high * 0.9), max(high, wide * 0.5)
         x, y = (west + east) / 2, (south + north) / 2
         edges = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
     return _Frame(*edges, scale=width / (edges[2] - edges[0]))
