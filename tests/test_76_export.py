@@ -176,6 +176,7 @@ def test_as_many_products_as_are_shown(place: tuple[Session, Found], tmp_path: P
     (tmp_path / "exported.py").write_text(export.to_python(state))
     assert shell(export.to_cli(state, url=found.url), settings) == ids
     assert shell(export.to_curl(state, found.url), settings) == ids
+    assert shell(export.to_curl(state), settings) == ids, "the address is that of EXTENSO_URL"
     assert shell(f"python {tmp_path}/exported.py", settings) == ids
     state.q = "S2B*"
     assert "limit=4" in export.to_python(state), "the results answer another form: they say nothing about this one"

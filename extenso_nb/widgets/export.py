@@ -33,12 +33,12 @@ _LEAVE_OUT = "The order of what is selected. Leave it out to search only."
 def text(state: ExplorerState, kind: str, *, url: str = "", local: bool = False) -> str:
     """One of the three, for the gateway at `url`; that of this machine is left out where it is found without.
 
-    Raises InputError for another kind, and for curl without an address; else as the three do.
+    Raises InputError for another kind; else as the three do.
     """
     if kind not in KINDS:
         raise InputError(f"{kind!r} is none of {', '.join(KINDS)}.", hint='Give "python", "cli" or "curl".')
     if kind == "curl":
-        return to_curl(state, url)
+        return to_curl(state, url or None)
     write = to_python if kind == "python" else to_cli
     return write(state, url=None if local or not url else url)
 
@@ -110,14 +110,15 @@ def to_cli(state: ExplorerState, *, url: str | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_curl(state: ExplorerState, url: str) -> str:
+def to_curl(state: ExplorerState, url: str | None = None) -> str:
     """The search as requests of curl, for bash, which print identifiers; then the order of what is selected.
 
-    The key of the account comes from EXTENSO_API_KEY, the gateway's address is in the text. python3 reads the answers.
-    Raises as `to_cli`.
+    The key of the account comes from EXTENSO_API_KEY, the gateway's address from `url`, or else from EXTENSO_URL. python3
+    reads the answers. Raises as `to_cli`.
     """
     asked = _asked(state)
-    gateway, orderby = _address(url).rstrip("/"), asked.arguments.get("orderby")
+    gateway = '"${EXTENSO_URL:?}"' if url is None else _word(_address(url).rstrip("/"))
+    orderby = asked.arguments.get("orderby")
     window = [f"q={asked.q}", f"rows={asked.rows}", *([f"orderby={orderby}"] if orderby else [])]
     path = wire.VERBS["search_ids"].url(collection=asked.collection)
     search = [f'ask "$GATEWAY{path}" --get', *(f"--data-urlencode {_word(text)}" for text in window)]
@@ -134,7 +135,7 @@ def to_curl(state: ExplorerState, url: str) -> str:
     ]
     lines = [
         "# EXTENSO_API_KEY holds the key of your account.",
-        f"GATEWAY={_word(gateway)}",
+        f"GATEWAY={gateway}",
         'field() { python3 -c "import json, sys; print(json.load(sys.stdin)$1)"; }',
         _broken(token),
         'ask() { curl --silent --show-error --fail --header "Authorization: Bearer $TOKEN" "$@"; }',

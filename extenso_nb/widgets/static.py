@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from extenso_nb import _html
 from extenso_nb.errors import ExtensoError
@@ -39,6 +39,14 @@ _CHIP = (
 _HEAD = "font-size:13px;font-weight:600"
 _LEVELS = {"error": "#b3261e", "warning": "#8a5a00", "success": "#1f7a45", "info": _QUIET, "": _QUIET}
 _STATES = {"delivered": "#1f7a45", "failed": "#b3261e", "partial": "#8a5a00", "cancelled": _QUIET}
+
+
+class _Row(NamedTuple):
+    """A row of a table: its cells, what stands below all but the first, and its background; HTML, made here."""
+
+    cells: Sequence[str]
+    under: str = ""
+    paper: str = "#fff"
 
 
 class Page(str):
@@ -183,7 +191,7 @@ def _products(state: ExplorerState) -> str:
         return f'<div style="{_HEAD}">Nothing matches.</div><div style="{_FAINT}">The search itself went well.</div>'
     shares, ordered = state.coverage(), state.ordered()
     pictures = _pictures(state, shown)
-    names = ["", "Product", "Taken (UTC)", "Cloud", *(["Covers"] if shares else []), "Size", ""]
+    names = ["", "Product", "Taken (UTC)", "Cloud", *(["Covers"] if shares else []), "Size"]
     rows = [_row(product, state, pictures.get(product.id, ""), shares, ordered) for product in shown]
     notes = [f"{len(state.products) - len(visible)} hidden by filters."] if len(visible) < len(state.products) else []
     notes += [f"{ROWS} of {len(visible)} are listed."] if len(visible) > ROWS else []
@@ -207,8 +215,8 @@ def _pictures(state: ExplorerState, products: Iterable[Product]) -> dict[str, st
 
 def _row(
     product: Product, state: ExplorerState, picture: str, shares: Mapping[str, float | None], ordered: Mapping[str, str]
-) -> tuple[list[str], str]:
-    """Cells of a product, as HTML, and the background of its row."""
+) -> _Row:
+    """A product as it stands in the table."""
     box = "width:48px;height:48px;border-radius:4px;display:block"
     image = (
         f'<img alt="" src="{escape(picture)}" style="{box};object-fit:cover;max-width:none;margin:0">'
@@ -217,7 +225,6 @@ def _row(
     )
     chosen = product.id in state.selected
     name = f'<span style="font-weight:600">{escape(short_name(product))}</span>'
-    name += f'<br><span style="{_FAINT};overflow-wrap:anywhere">{escape(product.id)}</span>'
     cloud = (
         "" if product.cloud_cover is None else f"{_dot(cloud_colour(product.cloud_cover))}{product.cloud_cover:.0f} %"
     )
@@ -227,29 +234,44 @@ def _row(
     words += [ordered[product.id]] if product.id in ordered else []
     words += ["online" if product.online else "cold: takes hours"]
     size = ("~" if product.size_estimated else "") + _html.bytes_text(product.size)
-    when = f"{product.begin_position:%Y-%m-%d}<br>{product.begin_position:%H:%M}"
-    short = [f'<span style="white-space:nowrap">{text}</span>' for text in (when, cloud, *covers, escape(size))]
-    cells = [image, name, *short, "<br>".join(map(escape, words))]
-    return cells, "#fbf1ec" if chosen else "#fff"
+    begin = product.begin_position
+    when = f"{_together(f'{begin:%Y-%m-%d}')} {_together(f'{begin:%H:%M}')}"
+    short = [_together(text) for text in (cloud, *covers, escape(size))]
+    state_words = f'<span style="font-size:11px;white-space:nowrap">{escape(", ".join(words))}</span>'
+    under = f'<span style="{_FAINT};overflow-wrap:anywhere">{escape(product.id)}</span> {state_words}'
+    return _Row([image, name, when, *short], under, "#fbf1ec" if chosen else "#fff")
 
 
-def _table(names: Sequence[str], rows: Iterable[tuple[Sequence[str], str]]) -> str:
-    """Cells are HTML. Every style is inline: notebooks lay theirs over tables, and GitHub strips style sheets."""
-    cell = f"text-align:left;vertical-align:top;padding:4px 8px 4px 0;border:0;border-bottom:1px solid {_LINE};color:{_INK}"
+def _together(content: str) -> str:
+    return f'<span style="white-space:nowrap">{content}</span>'
+
+
+def _table(names: Sequence[str], rows: Iterable[_Row]) -> str:
+    """Every style is inline: notebooks lay theirs over tables, and GitHub strips style sheets."""
+    plain = f"text-align:left;vertical-align:top;padding:4px 8px 4px 0;border:0;color:{_INK}"
+    line = f"border-bottom:1px solid {_LINE}"
     head = "".join(
-        f'<th scope="col" style="{cell};{_FAINT};font-weight:400;background:#fff">{escape(name) or "&nbsp;"}</th>'
+        f'<th scope="col" style="{plain};{line};{_FAINT};font-weight:400;background:#fff">{escape(name) or "&nbsp;"}</th>'
         for name in names
     )
-    body = "".join(
-        f'<tr style="background:{paper}">'
-        + "".join(f'<td style="{cell};background:{paper}">{content}</td>' for content in cells)
-        + "</tr>"
-        for cells, paper in rows
-    )
+    body = "".join(_table_row(row, plain, line) for row in rows)
     return (
         '<table style="border-collapse:collapse;border:0;width:100%;margin:0;font:inherit;font-size:12px;table-layout:auto">'
         f'<thead><tr style="background:#fff">{head}</tr></thead><tbody>{body}</tbody></table>'
     )
+
+
+def _table_row(row: _Row, plain: str, line: str) -> str:
+    paper = f"background:{row.paper}"
+    span = ' rowspan="2"' if row.under else ""
+    first = f'<td{span} style="{plain};{line};{paper}">{row.cells[0]}</td>'
+    style = f"{plain};{paper};padding-bottom:0" if row.under else f"{plain};{line};{paper}"
+    others = "".join(f'<td style="{style}">{content}</td>' for content in row.cells[1:])
+    text = f'<tr style="{paper}">{first}{others}</tr>'
+    if row.under:
+        under = f'<td colspan="{len(row.cells) - 1}" style="{plain};{line};{paper};padding-top:0">{row.under}</td>'
+        text += f'<tr style="{paper}">{under}</tr>'
+    return text
 
 
 # --- the basket and the orders ---------------------------------------------------------------------------------------
@@ -298,7 +320,7 @@ def _orders(state: ExplorerState) -> str:
     if not rows:
         return ""
     more = f"{_ORDERS} of {len(newest)} are shown." if len(newest) > _ORDERS else ""
-    table = _table(("Order", "State", "Delivered", "Products"), ((row, "#fff") for row in rows))
+    table = _table(("Order", "State", "Delivered", "Products"), (_Row(row) for row in rows))
     return _section("Orders", f'{table}<div style="{_FAINT}">{more}</div>')
 
 
