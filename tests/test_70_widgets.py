@@ -95,7 +95,7 @@ def test_selection_is_by_id_and_drops_an_estimate_of_another() -> None:
 def test_form_becomes_search_arguments() -> None:
     state = ExplorerState(collection="S2", start="2024-06-01", stop="2024-06-30", cloud=20, product_type="S2MSI2A")
     assert state.search_arguments() == {
-        "datetime": "2024-06-01T00:00:00.000Z/2024-06-30T23:59:59.999Z",
+        "datetime": "2024-06-01/2024-06-30",
         "cloud_cover": (0, 20.0),
         "product_type": "S2MSI2A",
     }
@@ -555,7 +555,8 @@ def test_an_explorer_needs_a_session(make: Any) -> None:
 
 def test_no_widget_does_what_notebooks_regret() -> None:
     folder = Path(actions.__file__).parent
-    python = "\n".join(path.read_text("utf-8") for path in folder.glob("*.py"))
+    # What is exported prints: it is a program of the user's.
+    python = "\n".join(path.read_text("utf-8") for path in folder.glob("*.py") if path.stem != "export")
     for bad in (r"\beval\(", r"\bprint\(", r"\bOutput\(", r"\.fit_bounds\(", r"\bicon="):
         assert not re.search(bad, python), bad
     browser = "\n".join(path.read_text("utf-8") for path in (folder / "assets").iterdir())

@@ -13,7 +13,7 @@ from traitlets import TraitError
 from extenso_nb.errors import AccessError, InputError
 from extenso_nb.models import BucketProperties, Delivery, Order, Product
 from extenso_nb.results import SearchResult
-from extenso_nb.widgets import actions, memory, ordering, pictures
+from extenso_nb.widgets import actions, export, memory, ordering, pictures
 from extenso_nb.widgets.attending import Attended, Attention
 from extenso_nb.widgets.runner import Runner
 from extenso_nb.widgets.state import AGAIN, FREE, ExplorerState
@@ -61,6 +61,8 @@ class Desk:
         self.tree: Any = None
         self.local = bool(getattr(session, "local", False))
         """Whether the gateway is this machine's own: nothing then needs a network."""
+        self.url = str(getattr(session, "url", ""))
+        """Of the gateway; empty where it is not known."""
         self.state.gateway = "" if session is None else str(getattr(session, "where", "a gateway"))
         self._connect = connect or (session.async_client if session is not None else _no_gateway)
         self._opener = open or (session.open if session is not None else _no_gateway)
@@ -83,6 +85,13 @@ class Desk:
         found = self.state.basket()
         return self._results(found, len(found))
 
+    def code(self, kind: str = "python") -> str:
+        """The search of the form, then the order of what is selected, as text that runs: `python`, `cli` or `curl`.
+
+        Raises InputError, AreaError or QueryError for a form that cannot be searched, and for a kind that is none.
+        """
+        return export.text(self.state, kind, url=self.url, local=self.local)
+
     def _results(self, products: Sequence[Product], total: int) -> SearchResult:
         state = self.state
         collection = state.found_collection or state.collection
@@ -102,6 +111,14 @@ class Desk:
     def _pictures(self, ids: Sequence[str]) -> Mapping[str, bytes]:
         uris = {key: self.state.thumbnails.get(key) for key in ids}
         return {key: base64.b64decode(uri.partition(",")[2]) for key, uri in uris.items() if uri}
+
+    def wait(self, timeout: float = 60.0) -> bool:
+        """Wait until searches, pictures and what else was asked for have come; whether they have, in so many seconds.
+
+        For cells that go on with what was found, and for notebooks that are run by a program. Orders that are followed are
+        not waited for.
+        """
+        return self._runner.settle(timeout, leave="follow ")
 
     # --- search --------------------------------------------------------------------------------------------------
     def search(self) -> Future[Any] | None:

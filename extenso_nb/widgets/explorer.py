@@ -116,6 +116,10 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         """The product loaded last, as a DataTree; None before."""
         return self.desk.tree
 
+    def wait(self, timeout: float = 60.0) -> bool:
+        """Wait until what was asked for has come, pictures too; whether it has, in so many seconds. Orders go on."""
+        return self.desk.wait(timeout)
+
     # --- what it does; each returns at once ----------------------------------------------------------------------
     def search(self) -> Future[Any] | None:
         """Search by the form. A search that runs is replaced."""
@@ -156,14 +160,18 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         return self.desk.resume()
 
     # --- showing and ending --------------------------------------------------------------------------------------
-    def static(self) -> str:
-        """The Explorer as it is now, as self-contained HTML without script."""
+    def static(self) -> static.Page:
+        """The Explorer as it is now, as HTML without script: text, which a cell shows as the page that it is."""
         return static.to_html(self.state)
+
+    def code(self, kind: str = "python") -> str:
+        """The search of the form, then the order of what is selected, as text that runs: `python`, `cli` or `curl`."""
+        return self.desk.code(kind)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The live widget, and a static page for front ends and exports that have no widgets."""
         bundle = super()._repr_mimebundle_(**kwargs)
-        bundle["text/html"] = self.static()
+        bundle["text/html"] = str(self.static())
         return bundle
 
     def __repr__(self) -> str:

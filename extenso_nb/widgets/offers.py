@@ -79,7 +79,9 @@ _TIMELINESS_S3 = Filter(
     (("NR", "Near real time"), ("ST", "Short time critical"), ("NT", "Non time critical")),
 )
 _TIMELINESS_S5P = Filter(
-    "timeliness", "Timeliness", (("NRTI", "Near real time"), ("OFFL", "Offline"), ("RPRO", "Reprocessed"))
+    "timeliness",
+    "Timeliness",
+    (("Near real time", "Near real time"), ("Offline", "Offline"), ("Reprocessing", "Reprocessed")),
 )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextvars import ContextVar
 from typing import Any
 
@@ -74,6 +75,22 @@ class Runner:
         with self._lock:
             future = self._tasks.get(key)
         return None if future is None else future.result(timeout)
+
+    def settle(self, timeout: float, *, leave: str) -> bool:
+        """Wait, from another thread, until nothing runs but what has a key that begins with `leave`; whether that came.
+
+        What runs may submit more before it is done, and that is waited for as well.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            with self._lock:
+                left = [
+                    future for key, future in self._tasks.items() if not key.startswith(leave) and not future.done()
+                ]
+            rest = end - time.monotonic()
+            if not left or rest <= 0:
+                return not left
+            wait(left, timeout=rest)
 
     def close(self, last: Callable[[], Coroutine[Any, Any, Any]] | None = None, *, timeout: float = 5.0) -> None:
         """Cancel everything, run `last` (which closes what belongs to the loop), and end the thread."""

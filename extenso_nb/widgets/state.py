@@ -352,9 +352,7 @@ class ExplorerState(HasTraits):
         if self.aoi is not None:
             arguments["intersects"] = self.aoi
         if self.start or self.stop:
-            first = f"{self.start}T00:00:00.000Z" if self.start else ".."
-            last = f"{self.stop}T23:59:59.999Z" if self.stop else ".."
-            arguments["datetime"] = f"{first}/{last}"
+            arguments["datetime"] = f"{self.start or '..'}/{self.stop or '..'}"  # a day as end takes all of itself
         if self.cloud < 100 and self.collection in CLOUDY:
             arguments["cloud_cover"] = (0, self.cloud)
         if self.product_type:
