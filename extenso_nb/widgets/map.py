@@ -95,7 +95,8 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
         )
         self.map.add(ipyleaflet.WidgetControl(widget=self.zoom, position="bottomleft", transparent_bg=True))
         self._connect()
-        super().__init__([self.map], layout=ipywidgets.Layout(width="100%", min_width="280px"))
+        # The map is as wide as its box, and has a margin: without this the box scrolls by 4 px.
+        super().__init__([self.map], layout=ipywidgets.Layout(width="100%", min_width="280px", overflow="hidden"))
         self._show_area()
         self._show_products()
         self._show_pointed()
