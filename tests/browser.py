@@ -174,6 +174,13 @@ class Notebook:
         self._until_ready()
         assert self._kernel_id() == kernel_id
 
+    def save(self) -> None:
+        """Save the notebook, with what its cells have shown."""
+        self.page.evaluate("() => { void window.jupyterapp.commands.execute('docmanager:save'); }")
+        self.page.wait_for_function(
+            "() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=1000 * SECONDS
+        )
+
     def reload(self) -> None:
         """Load the page again; the kernel goes on."""
         self.page.reload()

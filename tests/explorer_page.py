@@ -62,6 +62,16 @@ class ExplorerPage:
         return self.board.get_by_role("progressbar")
 
     @property
+    def footprints(self) -> Locator:
+        """The footprints on the map, and what else there is to click on it."""
+        return self.map.locator(self.FOOTPRINTS)
+
+    @property
+    def chosen(self) -> Locator:
+        """The products in the list that are selected."""
+        return self.results.locator("[role=option][aria-selected=true]")
+
+    @property
     def dead(self) -> Locator:
         """What says that the kernel does not answer."""
         return self.root.locator(".extenso-dead:visible")
@@ -180,7 +190,7 @@ class ExplorerPage:
     def select(self, number: int) -> None:
         """Click a card, and wait until it is shown as selected."""
         self.card(number).click()
-        self.results.locator("[role=option][aria-selected=true]").nth(0).wait_for()
+        self.book.until(lambda: self.card(number).get_attribute("aria-selected") == "true", f"card {number} selected")
 
     def said(self, text: str | re.Pattern[str]) -> None:
         """Wait for a message with this text."""
@@ -201,6 +211,11 @@ class ExplorerPage:
             return sorted(set(self.book.kernel.value("list(explorer.state.orders)")) - before)
 
         return int(self.book.until(new, "a new order")[0])
+
+    def order_first(self) -> int:
+        """Select the first card, and order it; the number of the order."""
+        self.select(0)
+        return self.order()
 
     def row(self, number: int) -> Locator:
         """An order on the board."""

@@ -33,8 +33,15 @@ function render({ model, el }) {
   let cards = new Map();
   let current = null;
 
-  // A dead kernel leaves a widget that looks alive: sending throws, and that is the only sign of it.
+  // A dead kernel leaves a widget that looks alive. The front end tells the model, by this event; `model.send` throws, but
+  // `save_changes` fails out of sight, after it has returned.
+  let gone = false;
+  const died = () => {
+    gone = true;
+    dead.hidden = false;
+  };
   const attempt = (act) => {
+    if (gone) return;
     try {
       act();
       dead.hidden = true;
@@ -217,6 +224,7 @@ function render({ model, el }) {
     "change:empty": drawWords,
     "change:more": drawWords,
     "change:busy": drawWords,
+    comm_live_update: died,
   };
   for (const [name, listener] of Object.entries(listeners)) model.on(name, listener);
   drawItems();
