@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browser import browse, chromium, lab, notebook7, sample_cache, voila
 from hypothesis import HealthCheck, settings
 from postgres import cluster, postgres
 from seaweed import s3
@@ -16,7 +17,7 @@ from seaweed import s3
 if TYPE_CHECKING:
     from scripted import Gateway, ScriptedSource
 
-__all__ = ["cluster", "postgres", "s3"]
+__all__ = ["browse", "chromium", "cluster", "lab", "notebook7", "postgres", "s3", "sample_cache", "voila"]
 
 settings.register_profile(
     "extenso", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

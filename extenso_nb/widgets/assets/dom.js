@@ -21,7 +21,8 @@ function make(tag, options = {}, ...children) {
 }
 
 // The root of a part, with the line that says that the kernel is dead; `set` and `send` are the ways to the kernel.
-// A dead kernel leaves a widget that looks alive: sending throws, and that is the only sign of it.
+// A dead kernel leaves a widget that looks alive. The front end tells the model, by an event; `model.send` throws, but
+// `save_changes` fails out of sight, after it has returned.
 function part(model, el, name, label) {
   const root = make("section", { class: "extenso extenso-" + name, "aria-label": label });
   const dead = make("div", {
@@ -32,7 +33,13 @@ function part(model, el, name, label) {
   });
   root.append(dead);
   el.append(root);
+  let gone = false;
+  model.on("comm_live_update", () => {
+    gone = true;
+    dead.hidden = false;
+  });
   const attempt = (act) => {
+    if (gone) return;
     try {
       act();
       dead.hidden = true;
