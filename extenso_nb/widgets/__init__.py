@@ -5,22 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from extenso_nb.widgets.area import AreaPicker
     from extenso_nb.widgets.board import OrderBoard
     from extenso_nb.widgets.explorer import Explorer
     from extenso_nb.widgets.form import SearchForm
     from extenso_nb.widgets.map import MapView
     from extenso_nb.widgets.results import ResultsView
     from extenso_nb.widgets.state import ExplorerState
+    from extenso_nb.widgets.timeline import Timeline
 
-__all__ = ["Explorer", "ExplorerState", "MapView", "OrderBoard", "ResultsView", "SearchForm"]
+__all__ = ["AreaPicker", "Explorer", "ExplorerState", "MapView", "OrderBoard", "ResultsView", "SearchForm", "Timeline"]
 
 _ROOMS = {
+    "AreaPicker": "area",
     "Explorer": "explorer",
     "ExplorerState": "state",
     "MapView": "map",
     "OrderBoard": "board",
     "ResultsView": "results",
     "SearchForm": "form",
+    "Timeline": "timeline",
 }
 
 

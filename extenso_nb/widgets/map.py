@@ -1,31 +1,40 @@
-"""The map: an offline land outline below tiles, the area drawn, and the footprints found (ipyleaflet lives here)."""
+"""The map: an offline land outline below tiles, the area drawn, footprints, quicklooks (ipyleaflet lives here)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from html import escape
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ipyleaflet
 import ipywidgets
+from traitlets import Bool, Dict, Instance, List, Unicode
 
-from extenso_nb.errors import AreaError
 from extenso_nb.models import Product
-from extenso_nb.plot import cloud_colour, land
+from extenso_nb.plot import cloud_colour
 from extenso_nb.results import short_name
 from extenso_nb.widgets.desk import desk_of
-from extenso_nb.widgets.panel import Source
+from extenso_nb.widgets.panel import Panel, Source, script, style
+from extenso_nb.widgets.shapes import (
+    AREA_STYLE,
+    CHOSEN,
+    beyond,
+    collection,
+    describe,
+    features,
+    id_of,
+    land_locations,
+    locations,
+    parse_drawing,
+    same,
+    specks,
+    view_of,
+)
 from extenso_nb.widgets.state import guard
 
-__all__ = ["MapView", "parse_drawing", "view_of"]
+__all__ = ["MapView", "Overlay", "Swipe"]
 
-_DIGITS = 4
-"""Decimals of footprints sent to the browser: 11 m, less than a pixel at any zoom that shows a whole footprint."""
-_MERCATOR = 85.05
-_EDGE, _CHOSEN = "#1b2a38", "#d9480f"
-# Without fill: a filled area on top of the footprints would take their clicks.
-_AREA_STYLE = {"pathOptions": {"color": "#c2410c", "weight": 2, "fill": False, "dashArray": "6 4"}}
+_HOVER = {"weight": 4, "fillOpacity": 0.75}
 
 
 class MapView(ipywidgets.VBox):  # type: ignore[misc]
@@ -41,13 +50,33 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
         Whether online tiles are laid over the outline. Without network they simply stay away.
     """
 
-    def __init__(self, source: Source = None, *, height: str = "430px", tiles: bool = True) -> None:
+    _owns_desk = False
+
+    def __init__(self, source: Source = None, *, height: str = "430px", tiles: bool = False) -> None:
         self.desk = desk_of(source)
+        self._owns_desk = self.desk is not source
         self._state = self.desk.state
-        self._hover_from_map = False
+        self._hover_from_map = self._showing = False
         self._small: frozenset[str] = frozenset()
+        self.draped: dict[str, Any] = {}
+        """The quicklooks that lie on the map: identifier -> ImageOverlay."""
+        self._make_layers(height, tiles)
+        self.overlay, self.swipe = Overlay(self.desk, target=self.map), Swipe(self.desk, target=self.map)
+        self._connect()
+        super().__init__(
+            [self.map, self.swipe, self.overlay], layout=ipywidgets.Layout(width="100%", min_width="280px")
+        )
+        self.add_class("extenso-map")
+        self._show_area()
+        self._show_products()
+        self._show_chosen()
+        self._show_pointed()
+        self._lay_again()
+        self._show_drapes()
+
+    def _make_layers(self, height: str, tiles: bool) -> None:
         ground = ipyleaflet.Polygon(
-            locations=_land_locations(),
+            locations=land_locations(),
             pane="extenso-land",
             pm_ignore=True,
             color="#a9a79e",
@@ -59,11 +88,14 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
         layers: list[Any] = [ground]
         if tiles:
             layers.append(ipyleaflet.basemap_to_tiles(ipyleaflet.basemaps.OpenStreetMap.Mapnik))
-        self.footprints = ipyleaflet.GeoJSON(
-            data=_collection(()), hover_style={"weight": 4, "fillOpacity": 0.75}, pm_ignore=True, name="footprints"
-        )
+        self.footprints = ipyleaflet.GeoJSON(data=collection(()), hover_style=_HOVER, pm_ignore=True, name="footprints")
+        self.chosen = ipyleaflet.GeoJSON(data=collection(()), pm_ignore=True, name="selected")
         self.pointed = ipyleaflet.Polygon(
-            locations=[], color=_CHOSEN, weight=4, fill=False, pm_ignore=True, name="pointed at"
+            locations=[], color=CHOSEN, weight=4, fill=False, pm_ignore=True, name="pointed at"
+        )
+        # The drawing tool has a shape across the antimeridian once; seen from the other side it would be missing.
+        self.other_side = ipyleaflet.Polygon(
+            locations=[], color="#c2410c", weight=2, fill=False, dash_array="6 4", pm_ignore=True, name="area"
         )
         self.map = ipyleaflet.Map(
             center=(25.0, 8.0),
@@ -71,14 +103,16 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
             min_zoom=1,
             world_copy_jump=True,
             scroll_wheel_zoom=True,
-            panes={"extenso-land": {"zIndex": 150}},
-            layers=(*layers, self.footprints, self.pointed),
+            panes={"extenso-land": {"zIndex": 150}, "extenso-drape": {"zIndex": 350}},
+            layers=(*layers, self.footprints, self.chosen, self.pointed, self.other_side),
             layout=ipywidgets.Layout(height=height, width="100%"),
         )
+        # Its toolbar has five links without a name, and pictures for words: the area bar has the words.
         self.draw = ipyleaflet.GeomanDrawControl(
             position="topleft",
-            rectangle=_AREA_STYLE,
-            polygon=_AREA_STYLE,
+            hide_controls=True,
+            rectangle=AREA_STYLE,
+            polygon=AREA_STYLE,
             polyline={},
             circle={},
             circlemarker={},
@@ -86,36 +120,24 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
             cut=False,
             rotate=False,
         )
-        self._label = ipywidgets.HTML()
-        self._legend = ipywidgets.HTML(legend())
         self.map.add(self.draw)
-        self.map.add(ipyleaflet.WidgetControl(widget=self._label, position="topright", transparent_bg=True))
-        self.map.add(ipyleaflet.WidgetControl(widget=self._legend, position="bottomright", transparent_bg=True))
-        self.zoom = ipywidgets.Button(
-            description="Zoom to results",
-            layout=ipywidgets.Layout(width="auto"),
-            tooltip="Centre the map on what was found",
-        )
-        self.map.add(ipyleaflet.WidgetControl(widget=self.zoom, position="bottomleft", transparent_bg=True))
-        self._connect()
-        super().__init__([self.map], layout=ipywidgets.Layout(width="100%", min_width="280px"))
-        self._show_area()
-        self._show_products()
-        self._show_pointed()
 
     def _connect(self) -> None:
         state = self._state
         self.draw.observe(guard(state, "The drawing could not be used.", self._drawn), "data")
-        self.zoom.on_click(guard(state, "The map could not be moved.", lambda _: self.zoom_to_results()))
-        self.footprints.on_click(guard(state, "Selecting on the map failed.", self._clicked))
-        self.footprints.on_hover(guard(state, "Pointing on the map failed.", self._pointed_at))
-        self._watch(self._show_area, "aoi")
-        self._watch(self._show_products, "products", "selected")
+        for layer in (self.footprints, self.chosen):
+            layer.on_click(guard(state, "Selecting on the map failed.", self._clicked))
+            layer.on_hover(guard(state, "Pointing on the map failed.", self._pointed_at))
         self.map.observe(guard(state, "The map could not be drawn.", self._zoomed), "zoom")
+        self.overlay.answer("results", lambda _: self.zoom_to_results())
+        self._watch(self._show_area, "aoi")
+        self._watch(self._show_products, "products", "facets", "least_coverage")
+        self._watch(self._show_chosen, "selected", "kept", "products", "facets", "least_coverage")
         self._watch(self._show_pointed, "hovered")
+        self._watch(self._show_drapes, "drapes", "draped", "opacity", "opacities")
         state.observe(guard(state, "The map could not be moved.", self._zoom_after_search), "products")
 
-    def _watch(self, show: Callable[[], None], *names: str) -> None:
+    def _watch(self, show: Any, *names: str) -> None:
         def changed(_: Any) -> None:
             show()
 
@@ -124,46 +146,114 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
     # --- from the browser ----------------------------------------------------------------------------------------
     def _drawn(self, change: Any) -> None:
         """Take the whole list of shapes, never single events: edits and deletions then cannot be missed."""
+        if self._showing:
+            return
         geometry, text, valid = parse_drawing(change["new"])
+        if geometry is not None and same(geometry, self._state.aoi):
+            geometry = self._state.aoi  # an edit that changed nothing: results stay those of this area
         self._state.update(aoi=geometry, aoi_text=text, aoi_valid=valid)
+        self._show_other_side()
 
     def _clicked(self, **event: Any) -> None:
-        self._state.toggle(_id_of(event))
+        self._state.toggle(id_of(event))
 
     def _pointed_at(self, **event: Any) -> None:
         self._hover_from_map = True
         try:
-            self._state.update(hovered=_id_of(event))
+            self._state.update(hovered=id_of(event))
         finally:
             self._hover_from_map = False
 
     # --- to the browser ------------------------------------------------------------------------------------------
     def _show_area(self) -> None:
         geometry = self._state.aoi
-        if parse_drawing(self.draw.data)[0] == geometry:
+        drawn = parse_drawing(self.draw.data)[0]
+        if drawn == geometry or (geometry and drawn and same(drawn, geometry)):
             return  # it came from the map: writing it back would end the edit that goes on
-        feature = {"type": "Feature", "properties": {"style": _AREA_STYLE["pathOptions"]}, "geometry": geometry}
-        self.draw.data = [] if geometry is None else _single(feature)
+        with self._said():
+            self.draw.data = [] if geometry is None else features(geometry)
+        self._state.update(aoi_text=describe(geometry), aoi_valid=True)
+        self._show_other_side()
+
+    def _show_other_side(self) -> None:
+        again = beyond(self._state.aoi, self.draw.data)
+        if again != self.other_side.locations:
+            self.other_side.locations = again
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """Within it, what is drawn comes from the state and is no drawing of the user's."""
+        self._showing = True
+        try:
+            yield
+        finally:
+            self._showing = False
 
     def _show_products(self) -> None:
-        self.zoom.disabled = not self._state.products
-        self._small = _specks(self._state.products, self.map.zoom)
-        self.footprints.data = _collection(self._state.products, frozenset(self._state.selected), self._small)
-        if not any(product.id == self._state.hovered for product in self._state.products):
+        visible = self._state.visible()
+        self.overlay.found = bool(visible)
+        self._small = self._tiny()
+        self.footprints.data = collection(visible, small=self._small)
+        if not any(product.id == self._state.hovered for product in visible):
             self.pointed.locations = []
+
+    def _show_chosen(self) -> None:
+        """The basket in a layer of its own: selecting one of a thousand sends one footprint."""
+        there = {product.id for product in self._state.visible()}
+        basket = self._state.basket()
+        self.chosen.data = collection(basket, small=specks(basket, self.map.zoom), under=there)
+
+    def _tiny(self) -> frozenset[str]:
+        return specks(self._state.visible(), self.map.zoom)
 
     def _zoomed(self, _: Any) -> None:
         """Draw again only when other footprints than before are too small to be seen."""
-        if _specks(self._state.products, self.map.zoom) != self._small:
+        if self._tiny() != self._small:
             self._show_products()
+        self._show_chosen()
 
     def _show_pointed(self) -> None:
         product = self._state.product(self._state.hovered)
-        self._label.value = "" if product is None else label(product)
+        self.overlay.label = "" if product is None else label(product)
         # Over the map the browser has highlighted the footprint by itself; an outline on top would catch the pointer.
         from_list = product is not None and not self._hover_from_map
-        self.pointed.locations = _locations(product.footprint) if product and from_list else []
+        self.pointed.locations = locations(product.footprint) if product and from_list else []
 
+    def _show_drapes(self) -> None:
+        state = self._state
+        wanted = {key: state.drapes[key] for key in state.draped if key in state.drapes}
+        for key in [key for key, layer in self.draped.items() if wanted.get(key, {}).get("url") != layer.url]:
+            self.map.remove(self.draped.pop(key))
+        for key, laid in wanted.items():
+            opacity = state.opacities.get(key, state.opacity)
+            if key in self.draped:
+                self.draped[key].opacity = opacity
+                continue
+            self.draped[key] = ipyleaflet.ImageOverlay(
+                url=laid["url"], bounds=laid["bounds"], opacity=opacity, pane="extenso-drape", pm_ignore=True, name=key
+            )
+            self.map.add(self.draped[key])
+
+        self._see_through(bool(wanted))
+
+    def _see_through(self, on: bool) -> None:
+        """While quicklooks lie on the map, footprints are outlines: their colour would cover the pictures."""
+        if on != bool(self.footprints.style):
+            self.footprints.style = {"fillOpacity": 0.0} if on else {}
+            self.footprints.hover_style = {"weight": 4} if on else _HOVER
+            if not on:  # the browser keeps a style until it draws anew
+                self._show_products()
+
+    def _lay_again(self) -> None:
+        """Fetch the quicklooks that lay on the map of a state that was saved; pictures are not saved."""
+        state = self._state
+        missing = [key for key in state.draped if key not in state.drapes and state.product(key) is not None]
+        if missing:
+            state.update(draped=[key for key in state.draped if key in state.drapes], swiping=False)
+            for key in missing:
+                self.desk.drape(key)
+
+    # --- moving --------------------------------------------------------------------------------------------------
     def _zoom_after_search(self, change: Any) -> None:
         """Go to what a new search found. With an area drawn only where the footprints would be specks."""
         old, new = change["old"], change["new"]
@@ -175,190 +265,119 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
 
     def zoom_to_results(self) -> None:
         """Centre the map on all footprints. Not with `fit_bounds`: that waits for a browser, without end if none comes."""
-        view = self._view()
+        self._go(self._view())
+
+    def zoom_to_area(self) -> None:
+        """Centre the map on the area."""
+        self._go(view_of([self._state.aoi], **self.overlay.pixels()))
+
+    def _go(self, view: tuple[tuple[float, float], int] | None) -> None:
         if view is not None:
             self.map.center, self.map.zoom = view
 
     def _view(self) -> tuple[tuple[float, float], int] | None:
-        return view_of([self._state.aoi, *(product.footprint for product in self._state.products)])
+        shapes = [self._state.aoi, *(product.footprint for product in self._state.visible())]
+        return view_of(shapes, **self.overlay.pixels())
+
+    def close(self) -> None:
+        """Take it off the page; a desk of its own ends with it."""
+        if self._owns_desk:
+            self.desk.close()
+        super().close()
 
 
-def legend() -> str:
-    """The colours of the footprints with their numbers."""
-    cells = "".join(
-        f'<span style="display:inline-block;text-align:center;margin-right:3px"><span style="display:block;width:26px;'
-        f'height:9px;background:{cloud_colour(step)};border:1px solid {_EDGE}"></span>{step}</span>'
-        for step in (0, 25, 50, 75, 100)
+class Overlay(Panel):
+    """What lies over the map: the product pointed at, the legend, and what is to be done about quicklooks."""
+
+    _esm = script("map")
+    _css = style("map")
+    target = Instance(ipywidgets.Widget).tag(sync=True, **ipywidgets.widget_serialization)
+    label = Unicode("").tag(sync=True)
+    found = Bool(False, help="Whether there is something to zoom to.").tag(sync=True)
+    legend: Any = List(help="[[colour, text], ...]").tag(sync=True)
+    drapes: Any = List(help='[{"id", "name", "opacity"}]').tag(sync=True)
+    swiping = Bool(False).tag(sync=True)
+    size: Any = Dict(help="Pixels of the map: width, height; empty before it is shown.").tag(sync=True)
+
+    def __init__(self, source: Source = None, **traits: Any) -> None:
+        steps: list[list[str]] = [[cloud_colour(step), str(step)] for step in (0, 25, 50, 75, 100)]
+        super().__init__(source, legend=[*steps, [cloud_colour(None), "no figure"]], **traits)
+        self.watch(self._show, "drapes", "draped", "opacity", "opacities", "swiping")
+        self.answer("left", lambda _: self.state.update(hovered=""))
+        self.answer("remove", lambda content: self._remove(str(content.get("id", ""))))
+        self.answer("opacity", self._set_opacity)
+        self.answer("compare", lambda _: self._compare())
+
+    def pixels(self) -> dict[str, float]:
+        """Width and height for `view_of`; nothing before a browser has shown the map."""
+        width, height = self.size.get("width", 0), self.size.get("height", 0)
+        return {"width": 0.9 * width, "height": 0.9 * height} if width > 80 and height > 80 else {}
+
+    def _show(self) -> None:
+        self.drapes = [
+            {"id": key, "name": drape_name(self.state.product(key), key), "opacity": _opacity(self.state, key)}
+            for key in self.state.draped
+            if key in self.state.drapes
+        ]
+        self.swiping = self.state.swiping and len(self.drapes) == 2
+
+    def _remove(self, product_id: str) -> None:
+        if product_id in self.state.draped:
+            self.desk.drape(product_id)
+
+    def _set_opacity(self, content: Any) -> None:
+        product_id, value = str(content.get("id", "")), float(content.get("value", 1.0))
+        if product_id in self.state.draped:
+            kept = {key: old for key, old in self.state.opacities.items() if key in self.state.draped}
+            self.state.update(opacities={**kept, product_id: min(max(value, 0.0), 1.0)})
+
+    def _compare(self) -> None:
+        self.state.update(swiping=not self.state.swiping and len(self.drapes) == 2)
+
+
+class Swipe(Panel):
+    """Two quicklooks compared: the first left of a line, the second right of it."""
+
+    _esm = script("swipe")
+    _css = style("swipe")
+    target = Instance(ipywidgets.Widget).tag(sync=True, **ipywidgets.widget_serialization)
+    pair: Any = List(help='[{"name", "mark": the last characters of its picture}], left and right; else empty.').tag(
+        sync=True
     )
-    none = (
-        f'<span style="display:inline-block;text-align:center;margin-left:6px"><span style="display:block;width:26px;'
-        f'height:9px;background:{cloud_colour(None)};border:1px solid {_EDGE};margin:auto"></span>no figure</span>'
-    )
-    return (
-        '<div style="background:rgba(255,255,255,.92);color:#1b2a38;padding:2px 8px 3px;border-radius:4px;'
-        f'font:11px/1.35 system-ui,sans-serif">cloud, %<br>{cells}{none}</div>'
-    )
+
+    def __init__(self, source: Source = None, **traits: Any) -> None:
+        super().__init__(source, **traits)
+        self.watch(self._show, "drapes", "draped", "swiping")
+        self.answer("end", lambda _: self.state.update(swiping=False))
+
+    def _show(self) -> None:
+        there = [key for key in self.state.draped if key in self.state.drapes]
+        on = self.state.swiping and len(there) == 2
+        self.pair = [
+            {
+                "name": drape_name(self.state.product(key), key),
+                "mark": self.state.drapes[key]["url"][-_MARK:],
+                "length": len(self.state.drapes[key]["url"]),
+            }
+            for key in (there if on else ())
+        ]
+
+
+_MARK = 60
+
+
+def _opacity(state: Any, product_id: str) -> float:
+    return float(state.opacities.get(product_id, state.opacity))
+
+
+def drape_name(product: Product | None, product_id: str) -> str:
+    """What a quicklook on the map is called: mission, day and tile or time."""
+    if product is None:
+        return product_id
+    return f"{short_name(product)} {product.begin_position:%Y-%m-%d}"
 
 
 def label(product: Product) -> str:
     """One line about the product pointed at."""
     cloud = "" if product.cloud_cover is None else f", {product.cloud_cover:.0f} % cloud"
-    text = f"{short_name(product)} {product.begin_position:%Y-%m-%d %H:%M}{cloud}"
-    return (
-        '<div style="background:rgba(255,255,255,.92);color:#1b2a38;padding:3px 8px;border-radius:4px;'
-        f'font:12px/1.4 system-ui,sans-serif" title="{escape(product.id)}">{escape(text)}</div>'
-    )
-
-
-# --- geometry --------------------------------------------------------------------------------------------------------
-def parse_drawing(shapes: Sequence[dict[str, Any]]) -> tuple[dict[str, Any] | None, str, bool]:
-    """The shapes drawn as one area: GeoJSON geometry or None, its size or what is wrong in words, whether it is right.
-
-    Several shapes become one multipolygon. Longitudes beyond the antimeridian (Leaflet's map has no end) come back into
-    -180..180.
-    """
-    from extenso_nb.aoi import area
-
-    geometries = [shape["geometry"] for shape in shapes if shape.get("geometry")]
-    if not geometries:
-        return None, "", True
-    try:
-        import shapely
-
-        parts = [shapely.make_valid(_homed(shapely.geometry.shape(geometry))) for geometry in geometries]
-        found = area(shapely.union_all(parts) if len(parts) > 1 else parts[0])
-    except AreaError as error:
-        return None, error.message, False
-    except (ValueError, TypeError, KeyError, shapely.errors.ShapelyError) as error:
-        return None, f"The shape cannot be read ({error}).", False
-    return found.geojson, f"{found.km2:,.0f} km²".replace(",", "\u202f"), True
-
-
-def _homed(shape: Any) -> Any:
-    """The shape moved by whole turns so that its middle lies within -180..180."""
-    from shapely import affinity
-
-    west, _, east, _ = shape.bounds
-    turns = math.floor(((west + east) / 2 + 180) / 360)
-    return affinity.translate(shape, xoff=-360.0 * turns) if turns else shape
-
-
-def _single(feature: dict[str, Any]) -> list[dict[str, Any]]:
-    """One feature for each polygon: the drawing tool edits single ones."""
-    geometry = feature["geometry"]
-    if geometry["type"] != "MultiPolygon":
-        return [feature]
-    return [{**feature, "geometry": {"type": "Polygon", "coordinates": rings}} for rings in geometry["coordinates"]]
-
-
-def _id_of(event: dict[str, Any]) -> str:
-    properties = event.get("properties") or {}
-    return str(properties.get("id") or event.get("id") or "")
-
-
-def _specks(products: Iterable[Product], zoom: float) -> frozenset[str]:
-    """Products whose footprint is less than 4 pixels wide and high at this zoom: scenes of 5 km on a map of Europe."""
-    least = 4 * 360 / (256 * 2**zoom)
-    small = set()
-    for product in products:
-        points = list(_points((product.footprint or {}).get("coordinates", ())))
-        xs, ys = [x for x, _ in points], [y for _, y in points]
-        if points and max(max(xs) - min(xs), max(ys) - min(ys)) < least:
-            small.add(product.id)
-    return frozenset(small)
-
-
-def _collection(
-    products: Iterable[Product], selected: frozenset[str] = frozenset(), small: frozenset[str] = frozenset()
-) -> dict[str, Any]:
-    """Footprints as one FeatureCollection, large ones first, so that small ones stay on top and can be clicked."""
-    features = [
-        {
-            "type": "Feature",
-            "id": product.id,
-            "geometry": {**product.footprint, "coordinates": _rounded(product.footprint["coordinates"])},
-            "properties": {
-                "id": product.id,
-                "style": _style(product, chosen=product.id in selected, small=product.id in small),
-            },
-        }
-        for product in products
-        if product.footprint is not None and "coordinates" in product.footprint
-    ]
-    features.sort(key=_extent, reverse=True)
-    return {"type": "FeatureCollection", "features": features}
-
-
-def _style(product: Product, *, chosen: bool, small: bool) -> dict[str, Any]:
-    return {
-        "color": _CHOSEN if chosen else _EDGE,
-        # Of what is too small to be seen the outline is a dot that can be seen and clicked.
-        "weight": (3.5 if chosen else 1) + (6 if small else 0),
-        "fillColor": cloud_colour(product.cloud_cover),
-        "fillOpacity": 0.55 if chosen else 0.45,
-    }
-
-
-def _extent(feature: dict[str, Any]) -> float:
-    points = list(_points(feature["geometry"]["coordinates"]))
-    if not points:
-        return 0.0
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    return (max(xs) - min(xs)) * (max(ys) - min(ys))
-
-
-def _points(coordinates: Any) -> Iterable[tuple[float, float]]:
-    if coordinates and isinstance(coordinates[0], (int, float)):
-        yield float(coordinates[0]), float(coordinates[1])
-        return
-    for item in coordinates:
-        yield from _points(item)
-
-
-def _rounded(coordinates: Any) -> Any:
-    if isinstance(coordinates, (int, float)):
-        return round(coordinates, _DIGITS)
-    return [_rounded(item) for item in coordinates]
-
-
-def _locations(footprint: dict[str, Any] | None) -> list[Any]:
-    """Rings in Leaflet's order: latitude, longitude."""
-    if not footprint or footprint.get("type") not in {"Polygon", "MultiPolygon"}:
-        return []
-    polygons = footprint["coordinates"] if footprint["type"] == "MultiPolygon" else [footprint["coordinates"]]
-    return [[[(point[1], point[0]) for point in ring] for ring in rings] for rings in polygons]
-
-
-def _land_locations() -> list[Any]:
-    """The land in Leaflet's order, cut where Mercator ends."""
-    return [
-        [[(min(max(y, -_MERCATOR), _MERCATOR), x) for x, y in ring.coords] for ring in (part.exterior, *part.interiors)]
-        for part in land().geoms
-    ]
-
-
-def view_of(
-    footprints: Iterable[dict[str, Any] | None], *, width: float = 560, height: float = 400
-) -> tuple[tuple[float, float], int] | None:
-    """Centre (lat, lon) and zoom level at which all footprints fit into a map of so many pixels; None for none.
-
-    Web Mercator: the world is ``256 * 2**zoom`` pixels wide (OGC 17-083r4, annex D).
-    """
-    points = [
-        point for shape in footprints if shape and "coordinates" in shape for point in _points(shape["coordinates"])
-    ]
-    if not points:
-        return None
-    xs = [x / 360 for x, _ in points]
-    ys = [_mercator(y) for _, y in points]
-    wide, high = max(max(xs) - min(xs), 1e-9), max(max(ys) - min(ys), 1e-9)
-    zoom = math.floor(math.log2(min(width / 256 / wide, height / 256 / high)))
-    middle = (max(ys) + min(ys)) / 2
-    latitude = math.degrees(2 * math.atan(math.exp(2 * math.pi * middle)) - math.pi / 2)
-    return (round(latitude, 5), round((max(xs) + min(xs)) / 2 * 360, 5)), min(max(zoom, 1), 12)
-
-
-def _mercator(latitude: float) -> float:
-    """The northing of Web Mercator, as a share of the world's width."""
-    angle = math.radians(min(max(latitude, -_MERCATOR), _MERCATOR))
-    return math.log(math.tan(math.pi / 4 + angle / 2)) / (2 * math.pi)
+    return f"{short_name(product)} {product.begin_position:%Y-%m-%d %H:%M}{cloud}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 from typing import Any
 
 from extenso_nb import _html
 from extenso_nb.errors import ExtensoError, NoQuicklook, UnknownProduct
 from extenso_nb.models import Product
+from extenso_nb.widgets import drape as geometry
 from extenso_nb.widgets.actions import AsyncGateway, action
 from extenso_nb.widgets.state import ExplorerState
 
@@ -84,7 +86,7 @@ def _small(content: bytes, pixels: int = _PIXELS) -> str:
 
 
 # --- details ---------------------------------------------------------------------------------------------------------
-@action("details", "The details could not be fetched.")
+@action("details", "The details could not be fetched.", again="show_details")
 async def details(state: ExplorerState, client: AsyncGateway, product_id: str) -> None:
     """The facts of a product at once, then its quicklook. Dropped when another product is looked at meanwhile."""
     product = state.product(product_id)
@@ -136,5 +138,25 @@ def facts(product: Product) -> list[list[str]]:
 # --- on the map ------------------------------------------------------------------------------------------------------
 @action("drape", "The quicklook could not be laid on the map.")
 async def drape(state: ExplorerState, client: AsyncGateway, product_id: str) -> None:
-    """Lay the quicklook of a product on its footprint. Two at most lie there: the older one goes."""
-    raise NotImplementedError
+    """Lay the quicklook of a product on its footprint. Two at most lie there: the older one goes.
+
+    What is no longer among the products when the picture has come is dropped.
+    """
+    product = state.product(product_id)
+    if product is None:
+        raise UnknownProduct(f"{product_id} is not among the products found.")
+    geometry.nodes(product)  # what cannot lie on the map is not fetched
+    laid = await asyncio.to_thread(_draped, product, await client.quicklook(product))
+    with state.lock:
+        if state.product(product_id) is None:
+            return
+        kept = [key for key in state.draped if key != product_id][-1:]
+        drapes = {key: value for key, value in state.drapes.items() if key in kept}
+        state.update(drapes={**drapes, product_id: laid}, draped=[*kept, product_id])
+
+
+def _draped(product: Product, content: bytes) -> dict[str, Any]:
+    """A quicklook on its footprint: {"url": data URI, "bounds": [[south, west], [north, east]]}."""
+    shape = geometry.joined(product.footprint or {})
+    picture, bounds = geometry.warp(content, geometry.nodes(product), shape if product.collection == "S2" else None)
+    return {"url": "data:image/webp;base64," + base64.b64encode(picture).decode(), "bounds": bounds}

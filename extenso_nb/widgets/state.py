@@ -14,8 +14,9 @@ from typing import Any, ParamSpec, cast
 
 from traitlets import All, Bool, Dict, Float, HasTraits, Int, List, TraitError, Tuple, Unicode, validate
 
-from extenso_nb.errors import ExtensoError, InputError
+from extenso_nb.errors import AreaError, ExtensoError, InputError
 from extenso_nb.models import DELIVERY_ENDED, Account, BucketProperties, Delivery, Estimate, Order, Product
+from extenso_nb.widgets import failures
 from extenso_nb.widgets.facets import FACETS, fails
 from extenso_nb.widgets.offers import CLOUDY, COLLECTIONS, FILTERS
 
@@ -25,6 +26,10 @@ logger = logging.getLogger("extenso_nb.widgets")
 
 LEVELS = ("", "info", "success", "warning", "error")
 QUIET: dict[str, str] = {"level": "", "title": "", "detail": "", "hint": ""}
+AGAIN = (
+    "search", "load_more", "estimate", "order", "resume", "cancel_order", "retry_order", "delete_order", "load", "show_details",
+)  # fmt: skip
+"""Verbs of the desk that a message may offer to carry out once more."""
 FREE: dict[str, str] = {"kind": "free"}
 """The destination of an order that goes into the gateway's own storage."""
 _FILTER_NAMES = frozenset(item.name for items in FILTERS.values() for item in items)
@@ -95,6 +100,7 @@ class ExplorerState(HasTraits):
     draped = List(Unicode(), help="Identifiers whose quicklooks lie on the map, two at most.")
     drapes: Any = Dict(help='Identifier -> {"url": data URI, "bounds": [[south, west], [north, east]]}. Not saved.')
     opacity = Float(0.9, help="Of the quicklooks on the map, 0 to 1.")
+    opacities: Any = Dict(help="Identifier -> opacity of one quicklook, where it differs from `opacity`.")
     swiping = Bool(False, help="Whether two quicklooks on the map are compared by a swipe.")
 
     # The basket, which outlives searches.
@@ -106,6 +112,7 @@ class ExplorerState(HasTraits):
     )
     account: Any = Dict(allow_none=True, default_value=None, help="models.Account as on the wire. Not saved.")
     gateway = Unicode("", help="Which gateway answers, in words. Not saved.")
+    reached = Unicode("", help="connected or not reached, as the last request was answered; empty before. Not saved.")
 
     # What was ordered: id -> {"order": {...}, "deliveries": [{...}]}, as on the wire.
     orders: Any = Dict()
@@ -115,13 +122,17 @@ class ExplorerState(HasTraits):
 
     # What goes on.
     busy: Any = Tuple(help="Names of the actions that run. Not saved.")
-    message = Dict(QUIET, help="level (info, success, warning, error), title, detail, hint; all text.")
+    message = Dict(
+        QUIET,
+        help="level (info, success, warning, error), title, detail, hint; all text. Where there is something to press also"
+        " retry (a verb of the desk, with its argument: `load 41-1`) or stop (what runs and can be cancelled).",
+    )
 
     _saved = (
         "aoi", "aoi_text", "aoi_valid", "collection", "product_type", "start", "stop", "cloud", "filters", "q", "sort",
         "page_size", "searched", "failed", "query", "found_collection", "found_sort", "found_form", "found_aoi", "total", "view",
-        "facets", "least_coverage", "detailed", "draped", "opacity", "swiping", "selected", "kept", "destination", "estimate",
-        "orders", "opened", "variable", "message",
+        "facets", "least_coverage", "detailed", "draped", "opacity", "opacities", "swiping", "selected", "kept", "destination",
+        "estimate", "orders", "opened", "variable", "message",
     )  # fmt: skip
 
     def __init__(self, **values: Any) -> None:
@@ -227,6 +238,11 @@ class ExplorerState(HasTraits):
         message = {key: str(proposal.value.get(key, "")) for key in QUIET}
         if message["level"] not in LEVELS:
             raise TraitError(f"level must be one of {', '.join(LEVELS[1:])}; got {message['level']!r}.")
+        for key in ("retry", "stop"):
+            if text := str(proposal.value.get(key) or ""):
+                message[key] = text
+        if message.get("retry", "search").partition(" ")[0] not in AGAIN:
+            raise TraitError(f"retry must be one of {', '.join(AGAIN)}; got {message['retry']!r}.")
         return message
 
     # --- changes -------------------------------------------------------------------------------------------------
@@ -236,14 +252,19 @@ class ExplorerState(HasTraits):
             for name, value in changes.items():
                 setattr(self, name, value)
 
-    def say(self, level: str, title: str, detail: str = "", hint: str = "") -> None:
-        """Show a message."""
-        self.update(message={"level": level, "title": title, "detail": detail, "hint": hint})
+    def say(self, level: str, title: str, detail: str = "", hint: str = "", *, retry: str = "", stop: str = "") -> None:
+        """Show a message; with `retry` or `stop` there is a button in it."""
+        words = {"level": level, "title": title, "detail": detail, "hint": hint}
+        self.update(message={**words, "retry": retry, "stop": stop})
 
-    def fail(self, title: str, error: BaseException) -> None:
-        """Show what failed, why, and the next step; log what the package did not raise on purpose."""
+    def fail(self, title: str, error: BaseException, *, retry: str = "") -> None:
+        """Show what failed, why, and the next step; log what the package did not raise on purpose.
+
+        `retry` is the verb of the desk that failed; it is offered again where that may help.
+        """
         if isinstance(error, ExtensoError):
-            self.say("error", title, error.message, error.hint)
+            again = retry if failures.passes(error) else ""
+            self.say("error", failures.title(title, error), failures.detail(error), error.hint, retry=again)
             return
         if isinstance(error, TraitError):
             self.say("error", title, str(error), "Nothing was changed.")
@@ -324,16 +345,14 @@ class ExplorerState(HasTraits):
     def search_arguments(self) -> dict[str, Any]:
         """The form as keyword arguments of `query.build`. Raises InputError for a form that cannot be searched."""
         if not self.aoi_valid:
-            raise InputError(f"The shape drawn is no area: {self.aoi_text}", hint="Correct or remove it on the map.")
+            raise AreaError(f"The shape drawn is no area: {self.aoi_text}", hint="Correct or remove it on the map.")
         if self.start and self.stop and self.start > self.stop:
             raise InputError(f"The first day, {self.start}, is after the last, {self.stop}.", hint="Swap the two days.")
         arguments: dict[str, Any] = {}
         if self.aoi is not None:
             arguments["intersects"] = self.aoi
         if self.start or self.stop:
-            first = f"{self.start}T00:00:00.000Z" if self.start else ".."
-            last = f"{self.stop}T23:59:59.999Z" if self.stop else ".."
-            arguments["datetime"] = f"{first}/{last}"
+            arguments["datetime"] = f"{self.start or '..'}/{self.stop or '..'}"  # a day as end takes all of itself
         if self.cloud < 100 and self.collection in CLOUDY:
             arguments["cloud_cover"] = (0, self.cloud)
         if self.product_type:
