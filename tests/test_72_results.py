@@ -661,15 +661,17 @@ def test_a_part_that_is_closed_leaves_nothing_behind(make: Any) -> None:
 def test_a_thousand_products_are_quick_in_the_kernel(make: Any) -> None:
     import time
 
-    explorer = make(resume=False)
+    from extenso_nb.widgets import ResultsView
+
+    view = ResultsView(ExplorerState())
     many = tuple(product(number, begin_position=DAY + timedelta(hours=number)) for number in range(1000))
-    begun = time.perf_counter()
-    explorer.results.state.update(
-        searched=True, total=1000, found_aoi=box(0, 40, 9, 41), found_collection="S2", products=many
-    )
-    explorer.state.select([item.id for item in many])
-    explorer.state.least_coverage = 5
-    assert time.perf_counter() - begun < 3
-    assert len(explorer.results.items) == 1000
+    # The time of this thread: that of the clock is what other programs leave.
+    begun = time.thread_time()
+    view.state.update(searched=True, total=1000, found_aoi=box(0, 40, 9, 41), found_collection="S2", products=many)
+    view.state.select([item.id for item in many])
+    view.state.least_coverage = 5
+    assert time.thread_time() - begun < 3
+    assert len(view.items) == 1000
     # What goes to the browser, pictures apart.
-    assert len(json.dumps(explorer.results.items)) < 500_000
+    assert len(json.dumps(view.items)) < 500_000
+    view.close()
