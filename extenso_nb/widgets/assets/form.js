@@ -77,11 +77,19 @@ function render({ model, el }) {
   const unfinished = (control) => control.validity.badInput || (control.value !== "" && control.value < "1900");
   const day = (name, label) => {
     const control = make("input", { type: "date", max: "9999-12-31" });
+    let written = ""; // what stands there by itself; another value was typed
+    const write = (text) => {
+      if (control.value !== text || unfinished(control)) control.value = text;
+      written = control.value;
+    };
     const look = () => {
       if (unfinished(control)) {
         drop(name);
         typed.set(name, HALF);
-      } else if (typed.get(name) === HALF || control.value !== (typed.has(name) ? typed.get(name) : text(name))) edit(name, control.value, WAIT.date);
+      } else if (typed.get(name) === HALF || control.value !== written) {
+        written = control.value;
+        edit(name, control.value, WAIT.date);
+      }
       if (half === name && !unfinished(control)) half = "";
       draw();
     };
@@ -92,7 +100,7 @@ function render({ model, el }) {
       look();
       now(name);
     });
-    return field(name, label, control, { write: (text) => control.value !== text && (control.value = text) });
+    return field(name, label, control, { write });
   };
 
   // --- first row: mission, type, days, cloud, search
@@ -281,7 +289,8 @@ function render({ model, el }) {
       typed.delete(content.name);
       draw();
     }
-    if (content.kind === "refused" && asked && fields.has(content.name)) fields.get(content.name).control.focus();
+    if (content.kind !== "refused") return;
+    if (asked && fields.has(content.name)) fields.get(content.name).control.focus();
     asked = false;
   };
 
