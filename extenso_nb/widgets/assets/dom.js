@@ -94,11 +94,11 @@ function keep(event) {
   event.stopPropagation();
 }
 
-// Typing into a field must not run the notebook's shortcuts.
+// Typing must not run the notebook's shortcuts, on a button or a handle no more than in a field: x cuts the cell there.
 function own(root) {
-  const stop = (event) => event.stopPropagation();
   root.addEventListener("keydown", (event) => {
-    if (event.target.matches("input, select, textarea")) stop(event);
+    const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (plain || event.target.matches("input, select, textarea")) event.stopPropagation();
   });
 }
 

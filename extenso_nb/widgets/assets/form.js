@@ -12,6 +12,19 @@ function render({ model, el }) {
   const fields = new Map(); // name -> { control, fault, write }
   let asked = false; // whether it was this view that asked for the search
   let half = ""; // the day that was left half typed
+  let pressed = false; // the pointer is down
+  const later = [];
+
+  // What a field says when it is left would move the button that is being pressed away from under the pointer.
+  const calm = (act) => (pressed ? later.push(act) : act());
+  const press = () => (pressed = true);
+  const lift = () => {
+    pressed = false;
+    setTimeout(() => later.splice(0).forEach((act) => act()), 30); // after the click
+  };
+  root.addEventListener("pointerdown", press, true);
+  window.addEventListener("pointerup", lift);
+  window.addEventListener("pointercancel", lift);
 
   // --- to the kernel
   const now = (name) => {
@@ -69,7 +82,7 @@ function render({ model, el }) {
   const words = (name, label, example) => {
     const control = make("input", { type: "text", autocomplete: "off", spellcheck: "false", placeholder: example ? "e.g. " + example : "" });
     control.addEventListener("input", () => edit(name, control.value, WAIT.text));
-    control.addEventListener("blur", () => now(name));
+    control.addEventListener("blur", () => calm(() => now(name)));
     return field(name, label, control);
   };
   // A day half typed has no value to read: it is left alone, and said when the field is left. A year such as 202 is one
@@ -77,22 +90,31 @@ function render({ model, el }) {
   const unfinished = (control) => control.validity.badInput || (control.value !== "" && control.value < "1900");
   const day = (name, label) => {
     const control = make("input", { type: "date", max: "9999-12-31" });
+    let written = ""; // what stands there by itself; another value was typed
+    const write = (text) => {
+      if (control.value !== text || unfinished(control)) control.value = text;
+      written = control.value;
+    };
     const look = () => {
       if (unfinished(control)) {
         drop(name);
         typed.set(name, HALF);
-      } else if (typed.get(name) === HALF || control.value !== (typed.has(name) ? typed.get(name) : text(name))) edit(name, control.value, WAIT.date);
+      } else if (typed.get(name) === HALF || control.value !== written) {
+        written = control.value;
+        edit(name, control.value, WAIT.date);
+      }
       if (half === name && !unfinished(control)) half = "";
       draw();
     };
     control.addEventListener("input", look);
     control.addEventListener("keyup", look); // a part of a day is no change of its value, and so no input
-    control.addEventListener("blur", () => {
+    const left = () => {
       half = unfinished(control) ? name : half;
       look();
       now(name);
-    });
-    return field(name, label, control, { write: (text) => control.value !== text && (control.value = text) });
+    };
+    control.addEventListener("blur", () => calm(left));
+    return field(name, label, control, { write });
   };
 
   // --- first row: mission, type, days, cloud, search
@@ -281,7 +303,8 @@ function render({ model, el }) {
       typed.delete(content.name);
       draw();
     }
-    if (content.kind === "refused" && asked && fields.has(content.name)) fields.get(content.name).control.focus();
+    if (content.kind !== "refused") return;
+    if (asked && fields.has(content.name)) fields.get(content.name).control.focus();
     asked = false;
   };
 
@@ -295,6 +318,8 @@ function render({ model, el }) {
   const stop = watch(model, ["offers", "values", "drafts", "faults", "preset", "count", "more", "searching", "again"], draw);
   return () => {
     flush(); // what was typed last is not lost with the view
+    window.removeEventListener("pointerup", lift);
+    window.removeEventListener("pointercancel", lift);
     model.off("msg:custom", answer);
     stop();
   };

@@ -1,7 +1,7 @@
 // The timeline: bars of what was found over time; dragging over them, or moving the two handles, chooses days.
 function render({ model, el }) {
   const { root, send } = part(model, el, "timeline", "Timeline");
-  root.dataset.lmSuppressShortcuts = "true"; // JupyterLab: arrows, Home and Enter are of the handles
+  own(root);
   const line = make("p", { class: "extenso-faint extenso-timeline-hint" });
   const readout = make("span", { class: "extenso-cut extenso-timeline-readout" });
   const highest = make("span", { class: "extenso-faint extenso-timeline-highest" });
