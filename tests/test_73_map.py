@@ -427,6 +427,7 @@ def sends_files(bar: Any, **files: bytes) -> None:
         "buffers": list(map(memoryview, files.values())),
     }
     bar._handle_msg(message)
+    until(lambda: "area" not in bar.state.busy and not bar.echo.startswith("Reading "))
 
 
 @pytest.fixture(scope="module")
