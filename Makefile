@@ -30,17 +30,17 @@ check: $(READY) ## style, types, import contracts
 	$(BIN)/lint-imports --no-cache
 
 unit: $(READY) ## the tests alone, two files at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 oracle: $(READY) ## compare the readers with other readers, and what is written with CF; CI runs this, too
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,oracle]'
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check -c constraints.txt --no-deps --no-binary :all: \
 	  --dest $(VENV)/sdist sarsen
-	$(BIN)/python -m pytest -m oracle -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m oracle -n 2 --dist loadfile --no-loadscope-reorder
 
-lab: $(READY) ## open the first notebook in JupyterLab
+lab: $(READY) ## open the notebook of the Explorer in JupyterLab
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab]'
-	$(BIN)/jupyter lab notebooks/01_first_order.ipynb
+	$(BIN)/jupyter lab notebooks/02_explore.ipynb
 
 format: $(READY) ## put the code into its form
 	$(BIN)/ruff check --fix .

@@ -72,6 +72,18 @@ def _command(
     return made
 
 
+_WORDS = {
+    "platform": "satellite, as Sentinel-2 or S2A",
+    "processing_level": "as L1C or L2A",
+    "orbit_direction": "ascending or descending",
+    "polarisation": "channels that it must all have, as VV or 'VV VH'",
+    "sensor_mode": "as IW",
+    "tile": "MGRS tile, as 31TCJ or '31T*'",
+    "timeliness": "as NT or OFFL",
+}
+"""Arguments of a search that are words: name in Python, and what stands in the help."""
+
+
 def _add_search(commands: Any) -> None:
     search = _command(commands, "search", _search, "find products")
     search.add_argument("collection", help="S1, S2, S3 or S5P")
@@ -81,7 +93,12 @@ def _add_search(commands: Any) -> None:
     search.add_argument("--datetime", help="2024-06, 2024-06-01/2024-06-15 ...")
     search.add_argument("--cloud", type=float, help="at most so much cloud, per cent")
     search.add_argument("--type", help="product type, as S2MSI2A")
-    search.add_argument("--limit", type=int, default=50, help="at most so many products (default 50)")
+    for name, text in _WORDS.items():
+        search.add_argument(f"--{name.replace('_', '-')}", metavar="TEXT", help=text)
+    search.add_argument("--relative-orbit", type=int, metavar="NUMBER", help="relative orbit")
+    some = search.add_mutually_exclusive_group()
+    some.add_argument("--limit", type=int, default=50, help="at most so many products (default 50)")
+    some.add_argument("--all", action="store_true", help="all products that match")
     search.add_argument("--orderby", help="as 'cloudcoverpercentage asc'")
     search.add_argument("--ids", action="store_true", help="print identifiers only, one a line")
 
@@ -91,6 +108,12 @@ def _add_orders(commands: Any) -> None:
         made = _command(commands, name, run, text)
         made.add_argument("products", nargs="*", help="identifiers; - or nothing reads them from standard input")
         if name == "order":
+            made.add_argument(
+                "--bucket",
+                metavar="PLACE",
+                help="your own bucket: s3://BUCKET[/PREFIX]?endpoint=https://HOST[&region=...][&addressing=virtual] with"
+                " the keys in EXTENSO_S3_ACCESS_KEY and EXTENSO_S3_SECRET_KEY; by default the free storage",
+            )
             made.add_argument("--wait", action="store_true", help="wait until all are delivered")
             made.add_argument("--partial", action="store_true", help="order the others when some are unknown")
     status = _command(commands, "status", _status, "orders, or the deliveries of one")
@@ -195,13 +218,15 @@ def _search(options: argparse.Namespace) -> None:
         "datetime": options.datetime,
         "cloud_cover": options.cloud,
         "product_type": options.type,
+        "relative_orbit": options.relative_orbit,
         "orderby": options.orderby,
     }
+    arguments |= {name: getattr(options, name) for name in _WORDS}
     if options.bbox:
         arguments["bbox"] = _box(options.bbox)
     given = {name: value for name, value in arguments.items() if value is not None}
     with _connected(options) as eo:
-        found = eo.search(options.collection, limit=options.limit, **given)
+        found = eo.search(options.collection, limit=None if options.all else options.limit, **given)
     if options.json:
         _print_json([product.to_wire() for product in found])
     elif options.ids:
@@ -244,8 +269,9 @@ def _estimate(options: argparse.Namespace) -> int:
 
 
 def _order(options: argparse.Namespace) -> None:
+    bucket = _bucket(options.bucket, "--bucket") if options.bucket else None
     with _connected(options) as eo:
-        order = eo.order(_products(options, sys.stdin), partial=options.partial)
+        order = eo.order(_products(options, sys.stdin), partial=options.partial, bucket=bucket)
         if options.wait:
             order = eo.wait(order)
     _show_order(order, as_json=options.json)
@@ -364,8 +390,8 @@ def _rate(given: float | None, *, embedded: bool) -> float | None:
     return given or None
 
 
-def _bucket(url: str) -> BucketProperties:
-    """The bucket of `--storage`; its keys come from the environment, for a command line can be read by others."""
+def _bucket(url: str, option: str = "--storage") -> BucketProperties:
+    """The bucket of an option; its keys come from the environment, for a command line can be read by others."""
     from pydantic import SecretStr
 
     from extenso_nb.models import BucketProperties
@@ -376,22 +402,34 @@ def _bucket(url: str) -> BucketProperties:
         parts = urlsplit("")
     asked = dict(parse_qsl(parts.query))
     keys = {name: os.environ.get(f"EXTENSO_S3_{name.upper()}", "") for name in ("access_key", "secret_key")}
-    if parts.scheme != "s3" or not parts.hostname or "endpoint" not in asked or asked.keys() - {"endpoint", "region"}:
+    unknown = asked.keys() - {"endpoint", "region", "addressing", "prefix"}
+    style = asked.get("addressing", "auto")
+    if (
+        parts.scheme != "s3"
+        or not parts.hostname
+        or "endpoint" not in asked
+        or unknown
+        or style not in {"auto", "path", "virtual"}
+    ):
         raise InputError(
-            f"--storage {url!r} is neither a folder nor the address of a bucket.",
-            hint="Write folder:/PATH, or s3://BUCKET/PREFIX?endpoint=https://HOST",
+            f"{option} {url!r} is {'neither a folder nor' if option == '--storage' else 'not'} the address of a bucket.",
+            hint=f"Write {'folder:/PATH, or ' * (option == '--storage')}s3://BUCKET/PREFIX?endpoint=https://HOST",
         )
     if not all(keys.values()):
+        what = "storage" if option == "--storage" else "bucket"
         raise InputError(
-            "The keys of the storage are not set.", hint="Set EXTENSO_S3_ACCESS_KEY and EXTENSO_S3_SECRET_KEY."
+            f"The keys of the {what} are not set.", hint="Set EXTENSO_S3_ACCESS_KEY and EXTENSO_S3_SECRET_KEY."
         )
-    return BucketProperties(
-        endpoint=asked["endpoint"],
-        bucket=parts.netloc,
-        prefix=parts.path.strip("/") or None,
-        region=asked.get("region"),
-        access_key=SecretStr(keys["access_key"]),
-        secret_key=SecretStr(keys["secret_key"]),
+    return BucketProperties.model_validate(
+        {
+            "endpoint": asked["endpoint"],
+            "bucket": parts.netloc,
+            # A prefix that would not be one in a path: `?`, `#`, `%` mean something there.
+            "prefix": asked.get("prefix") or parts.path.strip("/") or None,
+            "region": asked.get("region"),
+            "addressing_style": style,
+            **{name: SecretStr(key) for name, key in keys.items()},
+        }
     )
 
 

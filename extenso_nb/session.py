@@ -20,10 +20,12 @@ from extenso_nb.storage import vault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from geopandas import GeoDataFrame
     from xarray import DataTree
 
     from extenso_nb.gateway.embed import Found
     from extenso_nb.progress import Listener
+    from extenso_nb.results import SearchResult
     from extenso_nb.widgets import Explorer
 
 __all__ = ["Session", "connect"]
@@ -157,6 +159,15 @@ class Session(Client):
         from extenso_nb.widgets import Explorer
 
         return Explorer(self, **settings)
+
+    def explore(self, found: SearchResult | GeoDataFrame, **settings: Any) -> Explorer:
+        """The map with what was found already: a search result, or rows of its `gdf`.
+
+        The query of the result stands in the form, so that Search asks it again.
+        """
+        from extenso_nb.widgets import Explorer, standing
+
+        return Explorer(self, state=standing.state_of(found), **settings)
 
 
 class _Renewal:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browser import browse, chromium, lab, notebook7, sample_cache, voila
 from hypothesis import HealthCheck, settings
 from postgres import cluster, postgres
 from seaweed import s3
@@ -16,7 +17,7 @@ from seaweed import s3
 if TYPE_CHECKING:
     from scripted import Gateway, ScriptedSource
 
-__all__ = ["cluster", "postgres", "s3"]
+__all__ = ["browse", "chromium", "cluster", "lab", "notebook7", "postgres", "s3", "sample_cache", "voila"]
 
 settings.register_profile(
     "extenso", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -91,6 +92,12 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
     monkeypatch.setattr(socket.socket, "connect_ex", guarded_ex)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: one that begins last is waited for by a core that has nothing left to do."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -527,7 +527,7 @@ def test_the_place_in_a_collection_is_named() -> None:
         ("a.kml", b"<OGRVRTDataSource/>", "is no kml file inside"),
         ("a.kml", b"<kml><Document><Placemark>", "cannot be read"),
         ("a.zip", b"PK\x03\x04 and so on", "damaged or locked zip"),
-        ("a.kmz", b"", "damaged or locked zip"),
+        ("a.kmz", b"", "a.kmz is empty"),
         ("a.shp", b"\x00\x00\x27\x0a" + bytes(20), "is a part of a shapefile"),
         ("a.tif", b"II*\x00", "of no kind known here"),
     ],

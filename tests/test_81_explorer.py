@@ -63,6 +63,16 @@ def test_from_an_area_to_a_tree(eo: Session) -> None:
         explorer.close()
 
 
+def test_an_explorer_shows_what_a_search_found(eo: Session) -> None:
+    found = eo.search("S2", limit=1)
+    explorer = eo.explore(found, resume=False)
+    try:
+        assert explorer.result.ids == found.ids
+        until(lambda: explorer.state.thumbnails.get(found.ids[0]))
+    finally:
+        explorer.close()
+
+
 def test_another_explorer_finds_the_orders_of_the_first(eo: Session) -> None:
     number = eo.order([L1C]).id
     explorer = eo.explorer()  # as after a restart of the kernel

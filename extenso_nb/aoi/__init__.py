@@ -23,8 +23,8 @@ from shapely.geometry.base import BaseGeometry
 from extenso_nb import _html
 from extenso_nb.aoi import sphere
 from extenso_nb.aoi.build import box, shown
-from extenso_nb.aoi.files import SUFFIXES, content_shapes, file_shapes, frame_shapes
-from extenso_nb.aoi.text import NUMBER, geojson_shapes, json_shapes, wkt_shapes
+from extenso_nb.aoi.files import SUFFIXES, content_shapes, file_shapes, frame_shapes, upload_shapes
+from extenso_nb.aoi.text import TWO_NUMBERS, bare, bbox_numbers, geojson_shapes, json_shapes, wkt_shapes
 from extenso_nb.errors import AreaError
 
 __all__ = ["SUFFIXES", "Area", "area", "valid_footprint"]
@@ -46,6 +46,14 @@ class Area:
     def bounds(self) -> tuple[float, float, float, float]:
         """West, south, east, north in degrees; west is greater than east when it crosses the antimeridian."""
         return sphere.bounds(self.geometry)
+
+    @property
+    def extent(self) -> str:
+        """Its bounds with words, so that one sees how four numbers were read: "1.2° E to 1.6° E, 43.3° N to 43.7° N"."""
+        west, south, east, north = self.bounds
+        lon = [f"{abs(value):.6g}° {'W' if value < 0 else 'E'}" for value in (west, east)]
+        lat = [f"{abs(value):.6g}° {'S' if value < 0 else 'N'}" for value in (south, north)]
+        return f"{lon[0]} to {lon[1]}, {lat[0]} to {lat[1]}"
 
     @property
     def wkt(self) -> str:
@@ -85,10 +93,13 @@ def area(value: Any, *, name: str | None = None, files: bool = True) -> Area:
     Parameters
     ----------
     value
-        A bbox (west, south, east, north; west > east crosses the antimeridian); WKT; GeoJSON as text, dict or file;
+        A bbox (west, south, east, north; west > east crosses the antimeridian), as text with or without brackets,
+        commas or semicolons; two corners with N, S, E and W, in any order; WKT, also that of a query of SciHub or OData;
+        GeoJSON as text, dict or file;
         a shapely geometry or anything with `__geo_interface__`; a GeoDataFrame or GeoSeries in any CRS; the path of a
-        file (see SUFFIXES); or the `bytes` of one, with `name`. Features and collections are united; beside polygons,
-        points and lines are left out. Z is dropped.
+        file (see SUFFIXES); the `bytes` of one, with `name`; or several given together, {file name: bytes}, such as the
+        parts of a shapefile. Features and collections are united; beside polygons, points and lines are left out. A
+        closed track of GPX is a polygon, an open one a line: no hull is drawn. Z is dropped.
     name
         File name of `bytes`; its suffix says what they are.
     files
@@ -125,7 +136,7 @@ def _value_shapes(value: Any, name: str | None, files: bool) -> Iterator[BaseGeo
     if all(hasattr(value, member) for member in ("to_crs", "geometry", "total_bounds")):
         return frame_shapes(value)
     if isinstance(value, Mapping):
-        return geojson_shapes(value, "", None)
+        return _mapping_shapes(value)
     if hasattr(value, "__geo_interface__"):
         return geojson_shapes(value.__geo_interface__, "", getattr(value, "crs", None))
     if isinstance(value, (Sequence, np.ndarray)):
@@ -133,31 +144,40 @@ def _value_shapes(value: Any, name: str | None, files: bool) -> Iterator[BaseGeo
     raise AreaError(f"{type(value).__name__} is not an area.")
 
 
+def _mapping_shapes(value: Mapping[Any, Any]) -> Iterator[BaseGeometry]:
+    if value and all(isinstance(item, (bytes, bytearray, memoryview)) for item in value.values()):
+        return upload_shapes({str(file): bytes(content) for file, content in value.items()})
+    return geojson_shapes(value, "", None)
+
+
 _WKT_START = re.compile(
-    r"SRID=|[A-Z]+\s*(?:ZM?|M)?\s*\(|(?:MULTI)?(?:POINT|LINESTRING|POLYGON|GEOMETRYCOLLECTION)\b", re.IGNORECASE
+    r"SRID\s*=|[A-Z]+\s*(?:ZM?|M)?\s*\(|(?:MULTI)?(?:POINT|LINESTRING|POLYGON|GEOMETRYCOLLECTION)\b", re.IGNORECASE
 )
-_FOUR = re.compile(rf"{NUMBER}(?:(?:\s*+[,;]\s*+|\s++){NUMBER}){{3}}")
 
 
 def _text_shapes(text: str, files: bool) -> Iterator[BaseGeometry]:
-    """Text is JSON by its first character, WKT by its first word, a bbox by its four numbers; else a path."""
-    plain = text.removeprefix("\ufeff").strip()
+    """Text is a bbox by its four numbers, JSON by its first character, WKT by its first word; else a path."""
+    plain = bare(text)
     if not plain:
         raise AreaError("The area is empty text.")
+    numbers = bbox_numbers(plain)
+    if numbers:
+        return iter([box(numbers)])
     if plain[0] in "{[":
-        return json_shapes(text)
-    if _FOUR.fullmatch(plain):
-        return iter([box([float(number) for number in re.findall(NUMBER, plain)])])
+        return json_shapes(plain)
     path_like = plain.lower().endswith(SUFFIXES)
     if _WKT_START.match(plain[:100]) and not path_like:
-        return wkt_shapes(text)
-    if not files:
-        raise AreaError(
-            f"{shown(text)} is neither WKT nor GeoJSON.", hint="Give WKT, GeoJSON or west,south,east,north."
-        )
-    if len(plain) < 4096 and plain.isprintable():
-        path = Path(text.strip()).expanduser()
+        return wkt_shapes(plain)
+    if files and len(plain) < 4096 and plain.isprintable():
+        path = Path(plain).expanduser()
         if path.is_file():
             return file_shapes(path)
-    what = "is a file that is not there" if path_like else "is neither WKT, GeoJSON, a bbox nor a file that is there"
-    raise AreaError(f"{shown(text)} {what}.")
+    if not files:
+        what, hint = "is neither WKT nor GeoJSON", "Give WKT, GeoJSON or west,south,east,north."
+    elif path_like:
+        what, hint = "is a file that is not there", None
+    else:
+        what, hint = "is neither WKT, GeoJSON, a bbox nor a file that is there", None
+    if TWO_NUMBERS.fullmatch(plain):
+        hint = "It is a point: give four numbers (west, south, east, north), or look it up as a place."
+    raise AreaError(f"{shown(text.strip())} {what}.", hint=hint)

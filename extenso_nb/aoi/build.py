@@ -31,9 +31,14 @@ def box(values: list[Any]) -> BaseGeometry:
         raise AreaError(f"A bbox has four numbers (west, south, east, north), not {shown(str(values))}.")
     half = len(values) // 2
     west, south, east, north = (float(values[at]) for at in (0, 1, half, half + 1))
+    # Not where both orders are possible: that a box was meant the other way round can only be told then.
+    turned = abs(west) <= 90 and abs(east) <= 90 and west < east and abs(south) <= 180 and abs(north) <= 180
+    other = f"If these are south, west, north, east: the order is {south:g},{west:g},{north:g},{east:g}."
     for word, number, limit in (("west", west, 360), ("south", south, 90), ("east", east, 360), ("north", north, 90)):
         if not abs(number) <= limit:
-            raise AreaError(f"The {word} of the bbox is {number:g}, beyond ±{limit}.", hint=LON_FIRST)
+            raise AreaError(
+                f"The {word} of the bbox is {number:g}, beyond ±{limit}.", hint=other if turned else LON_FIRST
+            )
     if south >= north:
         raise AreaError(
             f"The bbox has its south ({south:g}) not below its north ({north:g}).",

@@ -1,6 +1,6 @@
 """A gazetteer that needs no network: cities, countries, regions, seas and lakes by name, and points by coordinates.
 
-The data is Natural Earth's, in the public domain; see `data/README.md`.
+The data is Natural Earth's, in the public domain; see `data/LICENSE.md`.
 """
 
 from __future__ import annotations
@@ -124,6 +124,7 @@ class _Book:
         self.within = [f" {folded(place.region)}{countries[place.country]}" for place in self.places]
         self.names = sorted(names)
         self.numbers = [names[name] for name in self.names]
+        self.lengths = np.array([len(name) for name in self.names])
         words = [(" ".join(parts[at:]), number) for number, parts in self._parts() for at in range(1, len(parts))]
         self.words = sorted(words)
         pairs: dict[str, list[int]] = defaultdict(list)
@@ -155,7 +156,8 @@ class _Book:
                 shared[self.pairs.get(pair, [])] += 1
             # A letter amiss spoils two pairs, two that changed places three.
             enough = max(len(name) + 1 - 3 * most, 1)
-            for number in np.argsort(-shared, kind="stable")[:200]:
+            shared[np.abs(self.lengths - len(name)) > most] = 0
+            for number in np.argsort(-shared, kind="stable")[:100]:
                 if shared[number] < enough:
                     break
                 steps = edits(name, self.names[number], most)
@@ -220,6 +222,8 @@ def edits(one: str, other: str, most: int) -> int:
     """Letters to add, drop, change or exchange with their neighbour; `most` + 1 where it is more than `most`."""
     if abs(len(one) - len(other)) > most:
         return most + 1
+    same = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    one, other = one[same:], other[same:]
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, 1):

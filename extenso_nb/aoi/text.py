@@ -12,11 +12,58 @@ from shapely.geometry.base import BaseGeometry
 from extenso_nb.aoi.build import Builder, box, shown, transformer
 from extenso_nb.errors import AreaError
 
-__all__ = ["NUMBER", "geojson_shapes", "json_shapes", "walk", "wkt_shapes"]
+__all__ = ["TWO_NUMBERS", "bare", "bbox_numbers", "geojson_shapes", "json_shapes", "walk", "wkt_shapes"]
 
 # Possessive, so that no text makes the search go back and forth over its digits.
 NUMBER = r"[-+]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][-+]?[0-9]++)?"
 _POSITION = re.compile(rf"\s*+({NUMBER})\s++({NUMBER})(?:\s++{NUMBER}){{0,2}}\s*+(?=[,)])")
+_BETWEEN = r"(?:\s*+[,;]\s*+|\s++)"
+_FOUR = re.compile(rf"{NUMBER}(?:{_BETWEEN}{NUMBER}){{3}}")
+TWO_NUMBERS = re.compile(rf"{NUMBER}{_BETWEEN}{NUMBER}")
+_LETTERED = re.compile(rf"(?:([NSEW])\s*+({NUMBER})|({NUMBER})\s*+°?\s*+([NSEW]))", re.IGNORECASE)
+_BBOX_WORD = re.compile(r"(?:bbox|box2d|box)\s*+[=:]?\s*+(?=[-+.0-9(\[])", re.IGNORECASE)
+# As people copy it from a query: of SciHub, and of OData.
+_QUERY = re.compile(
+    r"""(?:footprint\s*+:\s*+)?"?\s*+Intersects\s*+\((?P<q>.+)\)\s*+"?|(?:OData\.CSC\.Intersects\s*+\(\s*+area\s*+=\s*+)?geography'(?P<odata>[^']+)'\s*+\)?""",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def bare(text: str) -> str:
+    """Text without what comes along when it is copied: spaces, quotes, a byte-order mark, the query around it."""
+    plain = text.removeprefix("\ufeff").strip()
+    if len(plain) > 1 and plain[0] == plain[-1] and plain[0] in "\"'`":
+        plain = plain[1:-1].strip()
+    query = _QUERY.fullmatch(plain)
+    return (query["q"] or query["odata"]).strip() if query else plain
+
+
+def bbox_numbers(text: str) -> list[Any] | None:
+    """West, south, east, north, when text is four numbers, however they are parted and bracketed; else None.
+
+    Four bare numbers are read in this order; that they are meant as south, west, north, east cannot be told. With
+    letters ("43.3N 1.2E, 43.7N 1.6E") they are two corners in any order; the box goes the short way from one to the other.
+    """
+    if len(text) > 400:
+        return None
+    word = _BBOX_WORD.match(text)
+    plain = text[word.end() if word else 0 :].replace("\u2212", "-").strip("()[]; \t\r\n")
+    if _FOUR.fullmatch(plain):
+        return [float(number) for number in re.findall(NUMBER, plain)]
+    corners = re.sub(r"\)\s*[,;]?\s*\(", " ", plain)
+    found = list(_LETTERED.finditer(corners))
+    if len(found) != 4 or _LETTERED.sub("", corners).strip(" ,;\t\r\n"):
+        return None
+    angles: dict[str, list[float]] = {"lon": [], "lat": []}
+    for item in found:
+        letter, number = (item[1] or item[4]).upper(), float(item[2] or item[3])
+        angles["lon" if letter in "EW" else "lat"].append(-number if letter in "SW" else number)
+    if len(angles["lon"]) != 2 or re.search("[-+]", plain):
+        return None
+    west, east = angles["lon"]
+    if (east - west) % 360 > 180:
+        west, east = east, west
+    return [west, min(angles["lat"]), east, max(angles["lat"])]
 
 
 def json_shapes(text: str, name: str = "GeoJSON") -> Iterator[BaseGeometry]:
@@ -107,8 +154,8 @@ _TOKEN = re.compile(
 class _Wkt:
     """Well-known text read into a GeoJSON geometry, so that both are checked alike and errors know the position."""
 
-    def __init__(self, text: str, at: int) -> None:
-        self.text, self.at = text, at
+    def __init__(self, text: str, at: int, name: str) -> None:
+        self.text, self.at, self.name = text, at, name
 
     def peek(self) -> str:
         found = _TOKEN.match(self.text, self.at)
@@ -122,7 +169,7 @@ class _Wkt:
             start = self.at + len(self.text[self.at :]) - len(self.text[self.at :].lstrip())
             seen = repr(self.text[start : start + 12]) if start < len(self.text) else "the end"
             names = " or ".join(wanted) if wanted else f"a {what}"
-            raise AreaError(f"The WKT cannot be read at character {start}: {names} is expected, not {seen}.")
+            raise AreaError(f"{self.name} cannot be read at character {start}: {names} is expected, not {seen}.")
         self.at = found.end()
         return token
 
@@ -132,7 +179,7 @@ class _Wkt:
         if kind not in _DEPTHS and kind != "GEOMETRYCOLLECTION":
             bare = re.sub("(?:ZM|Z|M)$", "", kind)
             if bare not in _DEPTHS:
-                raise AreaError(f"The WKT cannot be read at character {start}: {kind} is no geometry known here.")
+                raise AreaError(f"{self.name} cannot be read at character {start}: {kind} is no geometry known here.")
             kind = bare
         if self.peek().upper() in ("Z", "M", "ZM"):
             self.take("word")
@@ -142,7 +189,7 @@ class _Wkt:
             return {"type": _NAMES.get(kind, "GeometryCollection"), "coordinates": empty, "geometries": empty}
         if kind == "GEOMETRYCOLLECTION":
             if depth > 20:
-                raise AreaError(f"The WKT is nested too deeply at character {start}.")
+                raise AreaError(f"{self.name} is nested too deeply at character {start}.")
             return {"type": "GeometryCollection", "geometries": self.several(lambda: self.geometry(depth + 1))}
         return {"type": _NAMES[kind], "coordinates": self.nested(_DEPTHS[kind], kind)}
 
@@ -176,13 +223,13 @@ class _Wkt:
         return numbers
 
 
-def wkt_shapes(text: str, *, close: bool = False) -> Iterator[BaseGeometry]:
+def wkt_shapes(text: str, name: str = "The WKT", *, close: bool = False) -> Iterator[BaseGeometry]:
     """WKT, with or without the `SRID=...;` of EWKT; with `close` open rings are closed."""
-    prefix = re.match(r"\s*(?:SRID=([0-9]{1,9});)?", text.removeprefix("\ufeff"), re.IGNORECASE)
+    prefix = re.match(r"\s*(?:SRID\s*=\s*([0-9]{1,9})\s*;)?", text.removeprefix("\ufeff"), re.IGNORECASE)
     assert prefix is not None
-    reader = _Wkt(text.removeprefix("\ufeff"), prefix.end())
+    reader = _Wkt(text.removeprefix("\ufeff"), prefix.end(), name)
     body = reader.geometry()
     if reader.text[reader.at :].strip():
         rest = shown(reader.text[reader.at :].strip())
-        raise AreaError(f"The WKT cannot be read at character {reader.at}: {rest} follows after its end.")
+        raise AreaError(f"{name} cannot be read at character {reader.at}: {rest} follows after its end.")
     return geojson_shapes(body, "", f"EPSG:{prefix[1]}" if prefix[1] else None, close=close)

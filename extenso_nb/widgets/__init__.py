@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from extenso_nb.widgets.map import MapView
     from extenso_nb.widgets.results import ResultsView
     from extenso_nb.widgets.state import ExplorerState
+    from extenso_nb.widgets.timeline import Timeline
 
-__all__ = ["AreaPicker", "Explorer", "ExplorerState", "MapView", "OrderBoard", "ResultsView", "SearchForm"]
+__all__ = ["AreaPicker", "Explorer", "ExplorerState", "MapView", "OrderBoard", "ResultsView", "SearchForm", "Timeline"]
 
 _ROOMS = {
     "AreaPicker": "area",
@@ -23,6 +24,7 @@ _ROOMS = {
     "OrderBoard": "board",
     "ResultsView": "results",
     "SearchForm": "form",
+    "Timeline": "timeline",
 }
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import date, timedelta
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from extenso_nb.models import Account, BucketProperties, Delivery, Estimate, Order, Page, Product
 from extenso_nb.widgets.state import ExplorerState
 
-__all__ = ["AsyncGateway", "action", "load_more", "search", "timeline"]
+__all__ = ["AsyncGateway", "action", "load_more", "said_again", "search", "timeline"]
 
 BINS = 24
-"""Bars of the timeline at most: days, weeks or months, as the search spans."""
+"""Bars of the timeline at most: days, weeks, months or years, as the search spans; each is a request."""
 _COUNTS_AT_ONCE = 4
 
 
@@ -67,8 +67,12 @@ R = TypeVar("R")
 Action = Callable[P, Coroutine[Any, Any, R]]
 
 
-def action(name: str, title: str) -> Callable[[Action[P, R]], Action[P, R | None]]:
-    """Name an action in `state.busy` while it runs, and turn what it raises into `state.message`."""
+def action(name: str, title: str, *, again: str = "") -> Callable[[Action[P, R]], Action[P, R | None]]:
+    """Name an action in `state.busy` while it runs, and turn what it raises into `state.message`.
+
+    `again` is the verb of the desk that carries the action out, for the message to offer; its argument, an order say, is
+    that of the action after state and client.
+    """
 
     def decorate(function: Action[P, R]) -> Action[P, R | None]:
         @functools.wraps(function)
@@ -79,16 +83,24 @@ def action(name: str, title: str) -> Callable[[Action[P, R]], Action[P, R | None
                 try:
                     return await function(*args, **kwargs)
                 except Exception as error:  # noqa: BLE001 - nobody stands above a task to catch it; it is shown and logged
-                    state.fail(title, error)
+                    state.fail(title, error, retry=said_again(run, args[2:]))
                     return None
 
+        run.again = again  # type: ignore[attr-defined]
         return run
 
     return decorate
 
 
+def said_again(function: Callable[..., Any], arguments: Sequence[Any]) -> str:
+    """The command that carries an action out once more: `cancel_order 41`. Empty where there is none."""
+    verb = getattr(function, "again", "")
+    plain = [str(item) for item in arguments[:1] if isinstance(item, (int, str))]
+    return " ".join([verb, *plain]) if verb else ""
+
+
 # --- search ----------------------------------------------------------------------------------------------------------
-@action("search", "The search failed.")
+@action("search", "The search failed.", again="search")
 async def search(state: ExplorerState, client: AsyncGateway) -> None:
     """Search by the form. The first page replaces what was found; a failure leaves it, with a message.
 
@@ -132,7 +144,7 @@ def _say_found(state: ExplorerState) -> None:
         state.say("success", f"{state.total} products found, {shown}.")
 
 
-@action("search", "Loading more failed.")
+@action("search", "Loading more failed.", again="load_more")
 async def load_more(state: ExplorerState, client: AsyncGateway) -> None:
     """Append the next page of the search that is shown, whatever the form says by now."""
     if not state.searched or len(state.products) >= state.total:
@@ -160,7 +172,7 @@ async def load_more(state: ExplorerState, client: AsyncGateway) -> None:
 # --- timeline --------------------------------------------------------------------------------------------------------
 @action("timeline", "The timeline could not be counted.")
 async def timeline(state: ExplorerState, client: AsyncGateway) -> None:
-    """Count what was found by day, week or month.
+    """Count what was found by day, week, month or year.
 
     When all products are there they are counted here. Otherwise the gateway is asked, once for each bar and twice for
     the days on which the pictures begin and end; products whose time spans two bars stand in the one of their beginning.
@@ -202,8 +214,29 @@ async def _counted(state: ExplorerState, client: AsyncGateway) -> list[tuple[dat
 
 
 def spans(first: date, last: date, most: int = BINS) -> list[tuple[date, date]]:
-    """The days from first to last in equal spans, `most` at the most; each as its first and last day."""
-    days = (last - first).days + 1
-    width = -(-days // most)
-    starts = [first + timedelta(days=at) for at in range(0, days, width)]
-    return [(start, min(start + timedelta(days=width - 1), last)) for start in starts]
+    """The days from first to last, cut where the calendar is: each part as its first and last day, `most` at the most.
+
+    Parts are days, pairs of days, weeks from Monday, halves of months, months, quarters, or years: the shortest of which
+    there are few enough. Those at the ends may be cut short.
+    """
+    days = [first + timedelta(days=at) for at in range((last - first).days + 1)]
+    for part in _PARTS:
+        starts = [day for at, day in enumerate(days) if not at or part(day, first) != part(days[at - 1], first)]
+        if len(starts) <= most:
+            break
+    else:
+        years = -(-(last.year - first.year + 1) // most)
+        starts = [first, *(date(year, 1, 1) for year in range(first.year + years, last.year + 1, years))]
+    return list(zip(starts, [*(day - timedelta(days=1) for day in starts[1:]), last], strict=True))
+
+
+_PARTS: tuple[Callable[[date, date], object], ...] = (
+    lambda day, _: day,
+    lambda day, first: (day - first).days // 2,
+    lambda day, _: day.isocalendar()[:2],
+    lambda day, _: (day.year, day.month, day.day > 15),
+    lambda day, _: (day.year, day.month),
+    lambda day, _: (day.year, (day.month - 1) // 3),
+    lambda day, _: day.year,
+)
+"""What a day belongs to; days with the same answer are one bar of the timeline."""

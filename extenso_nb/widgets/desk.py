@@ -6,14 +6,17 @@ import asyncio
 import base64
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
+
+from traitlets import TraitError
 
 from extenso_nb.errors import AccessError, InputError
 from extenso_nb.models import BucketProperties, Delivery, Order, Product
 from extenso_nb.results import SearchResult
-from extenso_nb.widgets import actions, ordering, pictures
+from extenso_nb.widgets import actions, export, memory, ordering, pictures
+from extenso_nb.widgets.attending import Attended, Attention
 from extenso_nb.widgets.runner import Runner
-from extenso_nb.widgets.state import FREE, ExplorerState
+from extenso_nb.widgets.state import AGAIN, FREE, ExplorerState
 
 __all__ = ["Desk", "SessionLike", "desk_of"]
 
@@ -58,11 +61,14 @@ class Desk:
         self.tree: Any = None
         self.local = bool(getattr(session, "local", False))
         """Whether the gateway is this machine's own: nothing then needs a network."""
+        self.url = str(getattr(session, "url", ""))
+        """Of the gateway; empty where it is not known."""
         self.state.gateway = "" if session is None else str(getattr(session, "where", "a gateway"))
         self._connect = connect or (session.async_client if session is not None else _no_gateway)
         self._opener = open or (session.open if session is not None else _no_gateway)
         self._namespace = _notebook() if namespace is None else namespace
-        self._named: dict[str, str] = {}
+        self._named: dict[str, tuple[str, str]] = {}
+        self._attention = Attention(self.state)
         self._connecting: asyncio.Task[Any] | None = None
         self._runner = Runner()
         self._over = False
@@ -79,6 +85,13 @@ class Desk:
         found = self.state.basket()
         return self._results(found, len(found))
 
+    def code(self, kind: str = "python") -> str:
+        """The search of the form, then the order of what is selected, as text that runs: `python`, `cli` or `curl`.
+
+        Raises InputError, AreaError or QueryError for a form that cannot be searched, and for a kind that is none.
+        """
+        return export.text(self.state, kind, url=self.url, local=self.local)
+
     def _results(self, products: Sequence[Product], total: int) -> SearchResult:
         state = self.state
         collection = state.found_collection or state.collection
@@ -90,9 +103,22 @@ class Desk:
         found = [Order.from_wire(entry["order"]) for entry in self.state.orders.values()]
         return sorted(found, key=lambda order: -order.id)
 
+    @property
+    def named(self) -> dict[str, str]:
+        """Deliveries that are loaded: identifier -> what it is called in the notebook."""
+        return {key: name for key, (_, name) in self._named.items()}
+
     def _pictures(self, ids: Sequence[str]) -> Mapping[str, bytes]:
         uris = {key: self.state.thumbnails.get(key) for key in ids}
         return {key: base64.b64decode(uri.partition(",")[2]) for key, uri in uris.items() if uri}
+
+    def wait(self, timeout: float = 60.0) -> bool:
+        """Wait until searches, pictures and what else was asked for have come; whether they have, in so many seconds.
+
+        For cells that go on with what was found, and for notebooks that are run by a program. Orders that are followed are
+        not waited for.
+        """
+        return self._runner.settle(timeout, leave="follow ")
 
     # --- search --------------------------------------------------------------------------------------------------
     def search(self) -> Future[Any] | None:
@@ -111,7 +137,29 @@ class Desk:
         for running in ("thumbnails", "timeline"):
             self._runner.cancel(running)
         if self._runner.cancel("search"):
+            self.state.update(failed=False)  # it did not fail; `outdated` tells whether what is shown answers the form
             self.state.say("info", "The search was cancelled.")
+
+    def remembered(self) -> dict[str, Any] | None:
+        """The form of the last search with this gateway, of an earlier kernel too; None when there is none."""
+        return memory.recall(self.state.gateway) if self.state.gateway else None
+
+    def restore(self) -> Future[Any] | None:
+        """Fill the form as at the last search with this gateway, and search again."""
+        form = self.remembered()
+        if form is None:
+            return None
+        try:
+            ExplorerState(**form)  # all or nothing: what cannot be must not leave half a form
+            self.state.update(**form)
+        except TraitError as error:
+            self.state.fail("The last search cannot be taken up.", error)
+            return None
+        return self.search()
+
+    def fetch_thumbnails(self) -> Future[Any] | None:
+        """Fetch the thumbnails that are missing. Nothing happens while that goes on."""
+        return self._runner.submit("thumbnails", lambda: self._do(pictures.thumbnails), replace=False)
 
     def show_details(self, product_id: str) -> Future[Any] | None:
         """Show the facts and the quicklook of a product; an empty identifier goes back to the list."""
@@ -143,6 +191,26 @@ class Desk:
                     self.state.fail("The area was not changed.", error)
 
         return self._runner.submit(name, run)
+
+    # --- whatever it is ------------------------------------------------------------------------------------------
+    def again(self, command: str) -> Future[Any] | None:
+        """Carry out what a message offers as `retry`: a verb of the desk, and its argument."""
+        verb, _, argument = command.partition(" ")
+        if verb not in AGAIN:
+            raise InputError(f"{command!r} is nothing that can be done again.")
+        given = [int(argument) if argument.isdigit() and verb.endswith("_order") else argument] if argument else []
+        done: Future[Any] | None = getattr(self, verb)(*given)
+        return done
+
+    def stop(self, key: str) -> None:
+        """Stop waiting for what a message offers as `stop`. What the gateway has begun it may go on with."""
+        if key == "search":
+            self.cancel()
+        elif self._runner.cancel(key):
+            same = "Press Order again to learn whether it was placed: it is the same order." if key == "order" else ""
+            self.state.say(
+                "info", f"Stopped waiting ({key}).", "The gateway may have carried it out all the same.", same
+            )
 
     # --- orders --------------------------------------------------------------------------------------------------
     def estimate(self) -> Future[Any] | None:
@@ -190,26 +258,36 @@ class Desk:
 
     # --- on the loop ---------------------------------------------------------------------------------------------
     async def _do(self, action: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
-        client = await self._connected()
-        return None if client is None else await action(self.state, client, *arguments)
+        client = await self._connected(actions.said_again(action, arguments))
+        if client is None:
+            # As after an answer that is an error: what is shown is not what was asked for.
+            self.state.failed = self.state.failed or action is actions.search
+            return None
+        return await action(self.state, client, *arguments)
 
-    async def _connected(self) -> actions.AsyncGateway | None:
-        """The client, made on first use; None, with a message, when there is no gateway."""
+    async def _connected(self, again: str) -> actions.AsyncGateway | None:
+        """The client, made on first use; None, with a message that offers `again`, when there is no gateway."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(asyncio.to_thread(self._connect))
         connecting = self._connecting
         with self.state.working("connect"):
             try:
-                # Shielded: actions share it, and cancelling one of them must not take it from the others.
-                return await asyncio.shield(connecting)
+                with self._attention.on("connecting"):
+                    # Shielded: actions share it, and cancelling one of them must not take it from the others.
+                    client = await asyncio.shield(connecting)
             except Exception as error:  # noqa: BLE001 - shown and logged; the next button tries again
                 if self._connecting is connecting:
                     self._connecting = None
-                self.state.fail("No connection to a gateway.", error)
+                self.state.update(reached="not reached")
+                self.state.fail("No connection to a gateway.", error, retry=again)
                 return None
+        return cast("actions.AsyncGateway", Attended(client, self.state, self._attention))
 
     async def _found(self, action: Callable[..., Coroutine[Any, Any, Any]]) -> None:
         await self._do(action)
+        if self.state.gateway and not self.state.failed:
+            form = {**self.state.found_form, "aoi": self.state.found_aoi, "aoi_text": self.state.aoi_text}
+            memory.remember(self.state.gateway, {**form, "page_size": self.state.page_size})
         if any(product.id not in self.state.thumbnails for product in self.state.products):
             self._runner.submit("thumbnails", lambda: self._do(pictures.thumbnails))
         if self.state.searched and self.state.timeline is None:
@@ -238,14 +316,14 @@ class Desk:
         """Put a tree into the notebook; its name there. What the user has under that name is never written over."""
         if self._namespace is None:
             return ""
-        name = self._named.get(delivery_id)
-        if name is None:
-            wanted, number = self.state.variable, 1
+        wanted, number = self.state.variable, 1
+        before, name = self._named.get(delivery_id, ("", ""))
+        if before != wanted:
             name = wanted
             while name in self._namespace:
                 number += 1
                 name = f"{wanted}_{number}"
-            self._named[delivery_id] = name
+            self._named[delivery_id] = (wanted, name)
         self._namespace[name] = tree
         return name
 

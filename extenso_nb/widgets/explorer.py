@@ -17,9 +17,12 @@ from extenso_nb.widgets.basket import Basket
 from extenso_nb.widgets.board import OrderBoard
 from extenso_nb.widgets.desk import Desk, SessionLike
 from extenso_nb.widgets.form import SearchForm
+from extenso_nb.widgets.header import Header
+from extenso_nb.widgets.loaded import Loaded
 from extenso_nb.widgets.message import Message
 from extenso_nb.widgets.results import ResultsView
 from extenso_nb.widgets.state import ExplorerState
+from extenso_nb.widgets.timeline import Timeline
 
 __all__ = ["Explorer"]
 
@@ -70,16 +73,21 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         self.state = self.desk.state
         tiles = not self.desk.local if tiles is None else tiles
         with self.state.noted() as self._watches:
+            self.header = Header(self.desk)
             self.area = AreaPicker(self.desk, tiles=tiles)
             self.map = self.area.map
             self.form = SearchForm(self.desk)
+            self.timeline = Timeline(self.desk)
             self.message = Message(self.desk)
             self.results = ResultsView(self.desk)
             self.basket = Basket(self.desk)
             self.board = OrderBoard(self.desk)
+            self.loaded = Loaded(self.desk)
         middle = ipywidgets.Box([self.area, self.results])
         middle.add_class("extenso-middle")
-        super().__init__([self.form, self.message, middle, self.basket, self.board])
+        super().__init__(
+            [self.header, self.form, self.timeline, self.message, middle, self.basket, self.board, self.loaded]
+        )
         self.add_class("extenso-explorer")
         if resume:
             self.resume()
@@ -107,6 +115,10 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
     def tree(self) -> Any:
         """The product loaded last, as a DataTree; None before."""
         return self.desk.tree
+
+    def wait(self, timeout: float = 60.0) -> bool:
+        """Wait until what was asked for has come, pictures too; whether it has, in so many seconds. Orders go on."""
+        return self.desk.wait(timeout)
 
     # --- what it does; each returns at once ----------------------------------------------------------------------
     def search(self) -> Future[Any] | None:
@@ -148,14 +160,18 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         return self.desk.resume()
 
     # --- showing and ending --------------------------------------------------------------------------------------
-    def static(self) -> str:
-        """The Explorer as it is now, as self-contained HTML without script."""
+    def static(self) -> static.Page:
+        """The Explorer as it is now, as HTML without script: text, which a cell shows as the page that it is."""
         return static.to_html(self.state)
+
+    def code(self, kind: str = "python") -> str:
+        """The search of the form, then the order of what is selected, as text that runs: `python`, `cli` or `curl`."""
+        return self.desk.code(kind)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The live widget, and a static page for front ends and exports that have no widgets."""
         bundle = super()._repr_mimebundle_(**kwargs)
-        bundle["text/html"] = self.static()
+        bundle["text/html"] = str(self.static())
         return bundle
 
     def __repr__(self) -> str:

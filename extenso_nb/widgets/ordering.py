@@ -20,6 +20,7 @@ from extenso_nb.errors import (
     UnknownDelivery,
 )
 from extenso_nb.models import BucketProperties, Delivery, Estimate, Order
+from extenso_nb.widgets import failures
 from extenso_nb.widgets.actions import AsyncGateway, action
 from extenso_nb.widgets.state import ExplorerState, ended
 
@@ -28,6 +29,7 @@ __all__ = [
     "delete_order",
     "estimate",
     "follow",
+    "go_on",
     "open_delivery",
     "order",
     "refresh_account",
@@ -38,7 +40,7 @@ __all__ = [
 logger = logging.getLogger("extenso_nb.widgets")
 
 
-@action("estimate", "The estimate failed.")
+@action("estimate", "The estimate failed.", again="estimate")
 async def estimate(state: ExplorerState, client: AsyncGateway) -> Estimate:
     """Estimate the selection. An answer for a selection that has changed meanwhile is dropped."""
     chosen = _chosen(state)
@@ -55,12 +57,21 @@ def _say_estimate(state: ExplorerState, answer: Estimate) -> None:
     text = f"{count} product{'s' * (count != 1)}, {_html.bytes_text(answer.total)}"
     free = _html.bytes_text(answer.storage_before.free)
     if answer.errors:
-        bad = "; ".join(f"{key}: {reason}" for key, reason in list(answer.errors.items())[:3])
+        bad = "\n".join(f"{key}: {reason}" for key, reason in list(answer.errors.items())[:3])
+        more = f"\nand {len(answer.errors) - 3} more" if len(answer.errors) > 3 else ""
         state.say(
-            "warning", f"{len(answer.errors)} of {count} cannot be ordered.", bad, "Take them out of the selection."
+            "warning",
+            f"{len(answer.errors)} of {count} cannot be ordered.",
+            bad + more,
+            "Take them out of the basket; `Remove those` there does it.",
         )
+    elif state.destination["kind"] == "bucket":
+        # What goes into a bucket of the user's own costs no quota, whatever the gateway's storage has left.
+        where = state.destination.get("bucket") or state.destination.get("endpoint")
+        state.say("success", f"{text}, into your bucket {where}. No quota is used.")
     elif not answer.fits:
-        state.say("warning", f"{text}: more than the {free} that are free.", "", "Select fewer, or delete old orders.")
+        hint = "Select fewer, delete old orders, or deliver into a bucket of your own."
+        state.say("warning", f"{text}: more than the {free} that are free.", "", hint)
     else:
         left = _html.bytes_text(answer.storage_after.free)
         state.say("success", f"{text}: fits. {left} of {_html.bytes_text(answer.storage_before.quota)} stay free.")
@@ -84,7 +95,7 @@ def _destination(state: ExplorerState) -> BucketProperties | None:
     return state.bucket
 
 
-@action("order", "The order was not placed.")
+@action("order", "The order was not placed.", again="order")
 async def order(state: ExplorerState, client: AsyncGateway) -> Order:
     """Order the selection. When it is placed the selection is empty: a second click cannot order twice."""
     chosen = _chosen(state)
@@ -104,7 +115,7 @@ async def order(state: ExplorerState, client: AsyncGateway) -> Order:
     return placed
 
 
-@action("orders", "Following the order failed.")
+@action("orders", "Following the order failed.", again="resume")
 async def follow(
     state: ExplorerState, client: AsyncGateway, order_id: int, *, poll: retry.Retry = retry.POLL
 ) -> Order | None:
@@ -119,7 +130,9 @@ async def follow(
             raise
         except ExtensoError as error:
             lost = True
-            state.say("warning", f"Order {order_id}: no news for now, asking again.", error.message, error.hint)
+            why = failures.cause(error)
+            title = f"Order {order_id}: no news for now, asking again" + (f": {why}." if why else ".")
+            state.say("warning", title, failures.detail(error), error.hint)
         else:
             changed = _differs(state, now, rows)
             state.put_order(now, rows)
@@ -141,7 +154,8 @@ def _differs(state: ExplorerState, now: Order, rows: Sequence[Delivery]) -> bool
 
 
 def _say_ended(state: ExplorerState, now: Order, rows: Iterable[Delivery]) -> None:
-    reasons = "; ".join(f"{row.product_id}: {row.error or 'no reason given'}" for row in rows if row.status == "failed")
+    failed = [f"{row.product_id}: {row.error or 'no reason given'}" for row in rows if row.status == "failed"]
+    reasons = "\n".join([*failed[:3], *([f"and {len(failed) - 3} more"] if len(failed) > 3 else [])])
     if now.status == "delivered":
         state.say(
             "success",
@@ -153,10 +167,11 @@ def _say_ended(state: ExplorerState, now: Order, rows: Iterable[Delivery]) -> No
         state.say("info", f"Order {now.id} is cancelled.")
     else:
         title = f"Order {now.id} {'failed' if now.status == 'failed' else 'was delivered in part'}."
-        state.say("error", title, reasons, "Press Retry to order those that failed once more.")
+        hint = "Retry orders those that failed once more; the trail of each is in the list of orders."
+        state.say("error", title, reasons, hint, retry=f"retry_order {now.id}")
 
 
-@action("orders", "The orders could not be listed.")
+@action("orders", "The orders could not be listed.", again="resume")
 async def refresh_orders(state: ExplorerState, client: AsyncGateway, *, limit: int = 8) -> list[int]:
     """List the newest orders of the account, as after a restart of the kernel. Returns those that are still open."""
     newest = sorted(await client.orders(), key=lambda item: item.id, reverse=True)
@@ -167,7 +182,7 @@ async def refresh_orders(state: ExplorerState, client: AsyncGateway, *, limit: i
     return [item.id for item in shown if not item.ended]
 
 
-@action("cancel", "The order was not cancelled.")
+@action("cancel", "The order was not cancelled.", again="cancel_order")
 async def cancel_order(state: ExplorerState, client: AsyncGateway, order_id: int) -> Order:
     """Cancel an order; what has been delivered stays."""
     now = await client.cancel(order_id)
@@ -176,7 +191,7 @@ async def cancel_order(state: ExplorerState, client: AsyncGateway, order_id: int
     return now
 
 
-@action("retry", "The order was not placed anew.")
+@action("retry", "The order was not placed anew.", again="retry_order")
 async def retry_order(state: ExplorerState, client: AsyncGateway, order_id: int) -> Order:
     """Order once more what an order failed to deliver, to the same kind of place; a new order, which is followed."""
     rows = await client.deliveries(order_id)
@@ -196,7 +211,7 @@ async def retry_order(state: ExplorerState, client: AsyncGateway, order_id: int)
     return placed
 
 
-@action("delete", "The order was not deleted.")
+@action("delete", "The order was not deleted.", again="delete_order")
 async def delete_order(state: ExplorerState, client: AsyncGateway, order_id: int) -> None:
     """Delete an order with its products from the storage. The quota is given back."""
     await client.delete(order_id)
@@ -215,7 +230,7 @@ async def refresh_account(state: ExplorerState, client: AsyncGateway) -> None:
         state.update(account=account.to_wire())
 
 
-@action("open", "The product could not be opened.")
+@action("open", "The product could not be opened.", again="load")
 async def open_delivery(
     state: ExplorerState,
     open_product: Callable[[Delivery], Any],
@@ -230,7 +245,7 @@ async def open_delivery(
     if row is None:
         raise UnknownDelivery(f"No delivery {delivery_id!r} is listed here.")
     if row.status != "delivered":
-        raise NotDelivered(f"Delivery {delivery_id} is {row.status}.")
+        raise NotDelivered(f"Delivery {delivery_id} is {row.status}.", hint="Load it when it is delivered.")
     state.say("info", f"Opening {row.product_id} ...")
     tree = await asyncio.to_thread(open_product, row)
     if isinstance(tree, (list, tuple)):
@@ -248,6 +263,7 @@ async def open_delivery(
         "product": row.product_id,
         "name": called,
         "text": text,
+        "code": go_on(tree, called or another),
         "picture": "",
         "note": "Drawing ...",
     }
@@ -258,6 +274,25 @@ async def open_delivery(
         if state.opened == delivery_id:
             state.update(loaded={**loaded, "picture": picture, "note": note})
     return tree
+
+
+def go_on(tree: Any, name: str) -> str:
+    """A line of code to go on with: the first array of an opened product, measurements before what describes them.
+
+    Only what is in the tree is named; empty when there is no array in it.
+    """
+    groups = [(node.path.strip("/"), node) for node in getattr(tree, "subtree", ())]
+    ranked = sorted(groups, key=lambda item: not item[0].startswith("measurements"))
+    for path, node in ranked:
+        arrays = [str(key) for key, array in node.data_vars.items() if array.ndim >= 2]
+        if arrays:
+            known = next((key for key in _KNOWN if key in arrays), arrays[0])
+            return name + (f'["{path}"]' if path else "") + f'["{known}"]'
+    return ""
+
+
+_KNOWN = ("B04", "Oa08")
+"""Arrays that people know, where a group has many."""
 
 
 def _drawn(tree: Any) -> tuple[str, str]:

@@ -73,4 +73,6 @@ class Panel(anywidget.AnyWidget):
         """Take it off the page; a desk of its own ends with it."""
         if self._owns_desk:
             self.desk.close()
+        layout = self.layout
         super().close()
+        layout.close()  # a widget of its own, which ipywidgets holds until the process ends

@@ -86,7 +86,7 @@ def _small(content: bytes, pixels: int = _PIXELS) -> str:
 
 
 # --- details ---------------------------------------------------------------------------------------------------------
-@action("details", "The details could not be fetched.")
+@action("details", "The details could not be fetched.", again="show_details")
 async def details(state: ExplorerState, client: AsyncGateway, product_id: str) -> None:
     """The facts of a product at once, then its quicklook. Dropped when another product is looked at meanwhile."""
     product = state.product(product_id)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["Runner"]
+__all__ = ["KEY", "Runner"]
+
+KEY: ContextVar[str] = ContextVar("extenso_nb.widgets.runner", default="")
+"""Under which key the coroutine that asks was submitted."""
 
 
 class Runner:
@@ -39,7 +44,7 @@ class Runner:
                     return None
                 running.cancel()
             loop = self._started()
-            future = asyncio.run_coroutine_threadsafe(make(), loop)
+            future = asyncio.run_coroutine_threadsafe(_named(key, make), loop)
             self._tasks[key] = future
         return future
 
@@ -71,6 +76,22 @@ class Runner:
             future = self._tasks.get(key)
         return None if future is None else future.result(timeout)
 
+    def settle(self, timeout: float, *, leave: str) -> bool:
+        """Wait, from another thread, until nothing runs but what has a key that begins with `leave`; whether that came.
+
+        What runs may submit more before it is done, and that is waited for as well.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            with self._lock:
+                left = [
+                    future for key, future in self._tasks.items() if not key.startswith(leave) and not future.done()
+                ]
+            rest = end - time.monotonic()
+            if not left or rest <= 0:
+                return not left
+            wait(left, timeout=rest)
+
     def close(self, last: Callable[[], Coroutine[Any, Any, Any]] | None = None, *, timeout: float = 5.0) -> None:
         """Cancel everything, run `last` (which closes what belongs to the loop), and end the thread."""
         with self._lock:
@@ -84,6 +105,11 @@ class Runner:
         )
         if thread is not threading.current_thread():
             thread.join(timeout)
+
+
+async def _named(key: str, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    KEY.set(key)
+    return await make()
 
 
 def _forever(loop: asyncio.AbstractEventLoop) -> None:

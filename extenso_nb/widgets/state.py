@@ -14,8 +14,10 @@ from typing import Any, ParamSpec, cast
 
 from traitlets import All, Bool, Dict, Float, HasTraits, Int, List, TraitError, Tuple, Unicode, validate
 
-from extenso_nb.errors import ExtensoError, InputError
+from extenso_nb.errors import AreaError, ExtensoError, InputError
 from extenso_nb.models import DELIVERY_ENDED, Account, BucketProperties, Delivery, Estimate, Order, Product
+from extenso_nb.widgets import failures
+from extenso_nb.widgets.facets import FACETS, fails
 from extenso_nb.widgets.offers import CLOUDY, COLLECTIONS, FILTERS
 
 __all__ = ["FREE", "ExplorerState", "guard", "strict"]
@@ -24,6 +26,10 @@ logger = logging.getLogger("extenso_nb.widgets")
 
 LEVELS = ("", "info", "success", "warning", "error")
 QUIET: dict[str, str] = {"level": "", "title": "", "detail": "", "hint": ""}
+AGAIN = (
+    "search", "load_more", "estimate", "order", "resume", "cancel_order", "retry_order", "delete_order", "load", "show_details",
+)  # fmt: skip
+"""Verbs of the desk that a message may offer to carry out once more."""
 FREE: dict[str, str] = {"kind": "free"}
 """The destination of an order that goes into the gateway's own storage."""
 _FILTER_NAMES = frozenset(item.name for items in FILTERS.values() for item in items)
@@ -106,6 +112,7 @@ class ExplorerState(HasTraits):
     )
     account: Any = Dict(allow_none=True, default_value=None, help="models.Account as on the wire. Not saved.")
     gateway = Unicode("", help="Which gateway answers, in words. Not saved.")
+    reached = Unicode("", help="connected or not reached, as the last request was answered; empty before. Not saved.")
 
     # What was ordered: id -> {"order": {...}, "deliveries": [{...}]}, as on the wire.
     orders: Any = Dict()
@@ -115,7 +122,11 @@ class ExplorerState(HasTraits):
 
     # What goes on.
     busy: Any = Tuple(help="Names of the actions that run. Not saved.")
-    message = Dict(QUIET, help="level (info, success, warning, error), title, detail, hint; all text.")
+    message = Dict(
+        QUIET,
+        help="level (info, success, warning, error), title, detail, hint; all text. Where there is something to press also"
+        " retry (a verb of the desk, with its argument: `load 41-1`) or stop (what runs and can be cancelled).",
+    )
 
     _saved = (
         "aoi", "aoi_text", "aoi_valid", "collection", "product_type", "start", "stop", "cloud", "filters", "q", "sort",
@@ -131,6 +142,7 @@ class ExplorerState(HasTraits):
         """The user's own bucket with its keys: of this process, neither a trait nor in `to_dict`."""
         self._order_attempt: tuple[tuple[Any, ...], str] = ((), "")
         self._noted: list[tuple[Any, ...]] | None = None
+        self._shares: tuple[Any, dict[str, float | None]] = (None, {})
         super().__init__(**values)
 
     # --- who watches ---------------------------------------------------------------------------------------------
@@ -201,6 +213,13 @@ class ExplorerState(HasTraits):
             raise TraitError(f"filters: {', '.join(unknown)} is none of {', '.join(sorted(_FILTER_NAMES))}.")
         return {str(key): str(value).strip() for key, value in proposal.value.items() if str(value).strip()}
 
+    @validate("facets")
+    def _check_facets(self, proposal: Any) -> dict[str, list[str]]:
+        unknown = sorted(set(proposal.value) - set(FACETS))
+        if unknown:
+            raise TraitError(f"facets: {', '.join(map(str, unknown))} is none of {', '.join(FACETS)}.")
+        return {name: [str(value) for value in values] for name, values in proposal.value.items() if values}
+
     @validate("variable")
     def _check_variable(self, proposal: Any) -> str:
         name = str(proposal.value).strip()
@@ -219,6 +238,11 @@ class ExplorerState(HasTraits):
         message = {key: str(proposal.value.get(key, "")) for key in QUIET}
         if message["level"] not in LEVELS:
             raise TraitError(f"level must be one of {', '.join(LEVELS[1:])}; got {message['level']!r}.")
+        for key in ("retry", "stop"):
+            if text := str(proposal.value.get(key) or ""):
+                message[key] = text
+        if message.get("retry", "search").partition(" ")[0] not in AGAIN:
+            raise TraitError(f"retry must be one of {', '.join(AGAIN)}; got {message['retry']!r}.")
         return message
 
     # --- changes -------------------------------------------------------------------------------------------------
@@ -228,14 +252,19 @@ class ExplorerState(HasTraits):
             for name, value in changes.items():
                 setattr(self, name, value)
 
-    def say(self, level: str, title: str, detail: str = "", hint: str = "") -> None:
-        """Show a message."""
-        self.update(message={"level": level, "title": title, "detail": detail, "hint": hint})
+    def say(self, level: str, title: str, detail: str = "", hint: str = "", *, retry: str = "", stop: str = "") -> None:
+        """Show a message; with `retry` or `stop` there is a button in it."""
+        words = {"level": level, "title": title, "detail": detail, "hint": hint}
+        self.update(message={**words, "retry": retry, "stop": stop})
 
-    def fail(self, title: str, error: BaseException) -> None:
-        """Show what failed, why, and the next step; log what the package did not raise on purpose."""
+    def fail(self, title: str, error: BaseException, *, retry: str = "") -> None:
+        """Show what failed, why, and the next step; log what the package did not raise on purpose.
+
+        `retry` is the verb of the desk that failed; it is offered again where that may help.
+        """
         if isinstance(error, ExtensoError):
-            self.say("error", title, error.message, error.hint)
+            again = retry if failures.passes(error) else ""
+            self.say("error", failures.title(title, error), failures.detail(error), error.hint, retry=again)
             return
         if isinstance(error, TraitError):
             self.say("error", title, str(error), "Nothing was changed.")
@@ -267,9 +296,9 @@ class ExplorerState(HasTraits):
         with self.lock:
             if chosen == self.selected:
                 return
-            found = {key: self.product(key) for key in chosen}
-            kept = {key: item.to_wire() for key, item in found.items() if item is not None}
-            self.update(kept=kept, selected=chosen, estimate=None)
+            there = {product.id: product for product in self.products}
+            bodies = ((key, there[key].to_wire() if key in there else self.kept.get(key)) for key in chosen)
+            self.update(kept={key: body for key, body in bodies if body is not None}, selected=chosen, estimate=None)
 
     def clear_results(self) -> None:
         """Forget what looks at results that are being replaced."""
@@ -316,16 +345,14 @@ class ExplorerState(HasTraits):
     def search_arguments(self) -> dict[str, Any]:
         """The form as keyword arguments of `query.build`. Raises InputError for a form that cannot be searched."""
         if not self.aoi_valid:
-            raise InputError(f"The shape drawn is no area: {self.aoi_text}", hint="Correct or remove it on the map.")
+            raise AreaError(f"The shape drawn is no area: {self.aoi_text}", hint="Correct or remove it on the map.")
         if self.start and self.stop and self.start > self.stop:
             raise InputError(f"The first day, {self.start}, is after the last, {self.stop}.", hint="Swap the two days.")
         arguments: dict[str, Any] = {}
         if self.aoi is not None:
             arguments["intersects"] = self.aoi
         if self.start or self.stop:
-            first = f"{self.start}T00:00:00.000Z" if self.start else ".."
-            last = f"{self.stop}T23:59:59.999Z" if self.stop else ".."
-            arguments["datetime"] = f"{first}/{last}"
+            arguments["datetime"] = f"{self.start or '..'}/{self.stop or '..'}"  # a day as end takes all of itself
         if self.cloud < 100 and self.collection in CLOUDY:
             arguments["cloud_cover"] = (0, self.cloud)
         if self.product_type:
@@ -354,29 +381,42 @@ class ExplorerState(HasTraits):
 
     def basket(self) -> list[Product]:
         """The products selected, in the order of selection."""
-        found = {product.id: product for product in self.products if product.id in set(self.selected)}
+        chosen = set(self.selected)
+        found = {product.id: product for product in self.products if product.id in chosen}
         kept = {key: Product.from_wire(body) for key, body in self.kept.items() if key not in found}
         return [{**kept, **found}[key] for key in self.selected if key in found or key in kept]
 
     def coverage(self) -> dict[str, float | None]:
-        """Per cent of the area searched that each product found covers; empty without an area."""
+        """Per cent of the area searched that each product found covers; empty without an area.
+
+        Each product is measured once in a search, for every change of a filter asks again.
+        """
         from extenso_nb.aoi.coverage import coverage
 
-        if self.found_aoi is None:
-            return {}
-        shares = coverage(self.found_aoi, [product.footprint for product in self.products])
-        return dict(zip((product.id for product in self.products), shares, strict=True))
+        with self.lock:
+            if self.found_aoi is None:
+                return {}
+            area, known = self._shares
+            if area is not self.found_aoi:
+                known = {}
+            new = [product for product in self.products if product.id not in known]
+            shares = coverage(self.found_aoi, [product.footprint for product in new]) if new else []
+            known = {**known, **dict(zip((product.id for product in new), shares, strict=True))}
+            self._shares = (self.found_aoi, known)
+            return {product.id: known[product.id] for product in self.products}
 
-    def visible(self) -> list[Product]:
-        """The products found that the facets and the least coverage leave in list and map."""
+    def covering(self) -> list[Product]:
+        """The products found that cover enough of the area, or of which that cannot be said."""
         shares = self.coverage() if self.least_coverage else {}
-        chosen = {name: values for name, values in self.facets.items() if values}
         return [
             product
             for product in self.products
-            if all(facet_value(product, name) in values for name, values in chosen.items())
-            and (100.0 if (share := shares.get(product.id)) is None else share) >= self.least_coverage
+            if (100.0 if (share := shares.get(product.id)) is None else share) >= self.least_coverage
         ]
+
+    def visible(self) -> list[Product]:
+        """The products found that the facets and the least coverage leave in list and map."""
+        return [product for product in self.covering() if not fails(product, self.facets)]
 
     def ordered(self) -> dict[str, str]:
         """Products on order or delivered: identifier -> what to call it. Failed and cancelled ones are left out."""
@@ -425,12 +465,6 @@ class ExplorerState(HasTraits):
         known = {name: _copied(values[name]) for name in cls._saved if name in values}
         products = tuple(Product.from_wire(body) for body in values.get("products", ()))
         return cls(products=products, **known)
-
-
-def facet_value(product: Product, name: str) -> str:
-    """The value of a facet (a field of the product) as text; empty where the product has none."""
-    value = getattr(product, name)
-    return "" if value is None else str(value)
 
 
 def _whole(label: str, text: str) -> int:

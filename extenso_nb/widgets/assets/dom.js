@@ -21,7 +21,8 @@ function make(tag, options = {}, ...children) {
 }
 
 // The root of a part, with the line that says that the kernel is dead; `set` and `send` are the ways to the kernel.
-// A dead kernel leaves a widget that looks alive: sending throws, and that is the only sign of it.
+// A dead kernel leaves a widget that looks alive. The front end tells the model, by an event; `model.send` throws, but
+// `save_changes` fails out of sight, after it has returned.
 function part(model, el, name, label) {
   const root = make("section", { class: "extenso extenso-" + name, "aria-label": label });
   const dead = make("div", {
@@ -32,7 +33,13 @@ function part(model, el, name, label) {
   });
   root.append(dead);
   el.append(root);
+  let gone = false;
+  model.on("comm_live_update", () => {
+    gone = true;
+    dead.hidden = false;
+  });
   const attempt = (act) => {
+    if (gone) return;
     try {
       act();
       dead.hidden = true;
@@ -107,4 +114,56 @@ async function leaflet(model, el, alive) {
     await new Promise((resolve) => setTimeout(resolve, 60));
   }
   return null;
+}
+
+// Rows of a list brought up to date in place: what stays is not made anew, so that focus, folds and typing stay as well.
+// create(item) gives {node, update(item)}; key(item) says which row an item is.
+const ROWS = new WeakMap();
+function keyed(box, items, key, create) {
+  const rows = ROWS.get(box) || new Map();
+  ROWS.set(box, rows);
+  const wanted = new Set(items.map(key));
+  const active = box.getRootNode().activeElement;
+  let lost = -1;
+  for (const [id, row] of [...rows]) {
+    if (wanted.has(id)) continue;
+    if (row.node.contains(active)) lost = [...box.children].indexOf(row.node);
+    row.node.remove();
+    rows.delete(id);
+  }
+  items.forEach((item, at) => {
+    let row = rows.get(key(item));
+    if (row === undefined) {
+      row = create(item);
+      rows.set(key(item), row);
+    }
+    row.update(item);
+    if (box.children[at] !== row.node) box.insertBefore(row.node, box.children[at] || null);
+  });
+  // The row that had the keyboard is gone: the one in its place has it now.
+  if (lost >= 0 && box.children.length) {
+    const next = box.children[Math.min(lost, box.children.length - 1)].querySelector("button:not(:disabled)");
+    if (next) next.focus({ preventScroll: true });
+  }
+}
+
+// Sets text only where it is another: a reader would announce it again, and a selection in it would be lost.
+function tell(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+// A button that copies what `text()` gives, and says that it did. Without a clipboard it marks `shown` to be copied by hand.
+function copier(label, text, shown = null) {
+  const button = make("button", { class: "extenso-btn extenso-small", text: label });
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text());
+      button.textContent = "Copied";
+    } catch (error) {
+      if (shown) getSelection().selectAllChildren(shown);
+      button.textContent = shown ? "Press Ctrl+C" : "Select the text to copy it";
+    }
+    setTimeout(() => (button.textContent = label), 2000);
+  });
+  return button;
 }

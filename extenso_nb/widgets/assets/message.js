@@ -1,55 +1,43 @@
-// One line that says what happened; an error also says why and what to do, and can be copied.
+// One line that says what happened; an error also says why and what to do, can be copied, and tried again where that helps.
+
+const LEVEL_WORDS = { info: "Info", success: "Done", warning: "Warning", error: "Error" };
+const MESSAGE_PARTS = ["level", "title", "detail", "hint", "retry", "stop"];
 
 function render({ model, el }) {
-  const root = document.createElement("div");
-  root.className = "extenso-message";
+  const { root, send } = part(model, el, "message", "Messages");
+  const word = make("span", { class: "extenso-message-word", "aria-hidden": "true" });
   // Both regions stay in the page: a reader announces changes of a region, not new regions.
-  const status = document.createElement("div");
-  const alert = document.createElement("div");
-  status.setAttribute("role", "status");
-  alert.setAttribute("role", "alert");
-  const copy = document.createElement("button");
-  copy.type = "button";
-  copy.className = "extenso-copy";
-  copy.textContent = "Copy report";
-  root.append(status, alert, copy);
-  el.append(root);
+  const status = make("div", { class: "extenso-message-text", role: "status" });
+  const alert = make("div", { class: "extenso-message-text", role: "alert" });
+  const press = (name) => () => send(name, { command: model.get(name) });
+  const retry = make("button", { class: "extenso-btn extenso-small", text: "Retry", on: { click: press("retry") } });
+  const stop = make("button", { class: "extenso-btn extenso-small", text: "Cancel", on: { click: press("stop") } });
+  const texts = () => ["title", "detail", "hint"].map((name) => model.get(name)).filter(Boolean);
+  const copy = copier("Copy report", () => texts().join("\n"));
+  const buttons = make("div", { class: "extenso-row extenso-message-buttons" }, stop, retry, copy);
+  root.append(make("div", { class: "extenso-message-line" }, word, status, alert, buttons));
 
-  const text = () => ["title", "detail", "hint"].map((name) => model.get(name)).filter(Boolean).join("\n");
-  copy.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(text());
-      copy.textContent = "Copied";
-    } catch (error) {
-      copy.textContent = "Select the text to copy it";
-    }
-    setTimeout(() => (copy.textContent = "Copy report"), 2000);
-  });
-
+  let shown = "";
   const draw = () => {
     const level = model.get("level");
-    const bad = level === "error" || level === "warning";
+    const loud = level === "error" || level === "warning";
     root.dataset.level = level;
-    root.hidden = !model.get("title");
-    const title = document.createElement("strong");
-    title.textContent = model.get("title");
-    const parts = [title];
-    for (const name of ["detail", "hint"]) {
-      if (!model.get(name)) continue;
-      const part = document.createElement("span");
-      part.className = "extenso-" + name;
-      part.textContent = model.get(name);
-      parts.push(" ", part);
-    }
-    (bad ? status : alert).replaceChildren();
-    (bad ? alert : status).replaceChildren(...parts);
+    tell(word, LEVEL_WORDS[level] || "Ready");
+    retry.hidden = !model.get("retry");
+    stop.hidden = !model.get("stop");
     copy.hidden = level !== "error";
+    const now = level + "\n" + texts().join("\n");
+    if (now === shown) return; // only a button has changed: nothing is announced again
+    shown = now;
+    const parts = ["title", "detail", "hint"]
+      .filter((name) => model.get(name))
+      .map((name) => make(name === "title" ? "strong" : "span", { class: "extenso-message-" + name, text: model.get(name) }));
+    const region = loud ? alert : status;
+    (loud ? status : alert).replaceChildren();
+    region.replaceChildren(...parts.flatMap((node) => [node, " "]));
+    region.title = loud ? "" : texts().join(" ");
   };
-  for (const name of ["level", "title", "detail", "hint"]) model.on("change:" + name, draw);
-  draw();
-  return () => {
-    for (const name of ["level", "title", "detail", "hint"]) model.off("change:" + name, draw);
-  };
+  return watch(model, MESSAGE_PARTS, draw);
 }
 
 export default { render };
