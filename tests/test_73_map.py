@@ -427,6 +427,7 @@ def sends_files(bar: Any, **files: bytes) -> None:
         "buffers": list(map(memoryview, files.values())),
     }
     bar._handle_msg(message)
+    until(lambda: "area" not in bar.state.busy and not bar.echo.startswith("Reading "))
 
 
 @pytest.fixture(scope="module")
@@ -543,7 +544,6 @@ def test_footprints_are_one_light_layer_and_selecting_sends_only_what_is_selecte
     assert all(feature["id"] == feature["properties"]["id"] for feature in features)
     assert features[0]["geometry"]["coordinates"][0][1][0] == round(features[0]["geometry"]["coordinates"][0][1][0], 4)
     assert len({feature["properties"]["style"]["fillColor"] for feature in features}) > 20
-    until(lambda: not explorer.state.busy)
     RecordingComm.sent.clear()
     explorer.state.select([product(7).id])
     of_map = {widget.comm.comm_id for widget in (explorer.map.footprints, explorer.map.chosen, explorer.map.map)}

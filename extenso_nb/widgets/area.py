@@ -108,12 +108,20 @@ class AreaBar(Panel):
         self.accepted += 1
 
     def _upload(self, content: Mapping[str, Any], buffers: Sequence[Any]) -> None:
+        """Read the files aside: what reads them takes a second to be imported, and large ones to be read."""
         names = [str(name) for name in content.get("names", ())]
+        files = dict(zip(names, (bytes(buffer) for buffer in buffers), strict=True))
+        self.problem, self.echo = {}, f"Reading {', '.join(names)} ..."
+        self.desk.aside("area", lambda: self._take(files))
+
+    def _take(self, files: Mapping[str, bytes]) -> None:
         try:
-            self._set(uploaded(dict(zip(names, (bytes(buffer) for buffer in buffers), strict=True))))
+            self._set(uploaded(files))
         except AreaError as error:
             self.problem = {"at": "upload", "text": _both(error)}
             self.state.fail("The file was not used as area.", error)
+        finally:
+            self._show()
 
 
 def _both(error: AreaError) -> str:

@@ -180,6 +180,18 @@ class Desk:
                 return None
         return self._runner.submit(f"drape {product_id}", lambda: self._do(pictures.drape, product_id))
 
+    def aside(self, name: str, work: Callable[[], Any]) -> Future[Any] | None:
+        """Do something slow of the kernel's own, reading a file say, in a thread; what it raises is in `state.message`."""
+
+        async def run() -> None:
+            with self.state.working(name):
+                try:
+                    await asyncio.to_thread(work)
+                except Exception as error:  # noqa: BLE001 - nobody stands above a task to catch it; it is shown and logged
+                    self.state.fail("The area was not changed.", error)
+
+        return self._runner.submit(name, run)
+
     # --- whatever it is ------------------------------------------------------------------------------------------
     def again(self, command: str) -> Future[Any] | None:
         """Carry out what a message offers as `retry`: a verb of the desk, and its argument."""

@@ -56,7 +56,8 @@ function render({ model, el }) {
     said();
     keep(event);
   };
-  root.addEventListener("keydown", escape);
+  // Wherever the keyboard is: a click on the map leaves it nowhere. Nothing happens unless the map is being drawn on.
+  document.addEventListener("keydown", escape, true);
 
   // --- view, whole Earth ---
   const view = make("button", {
@@ -283,17 +284,14 @@ function render({ model, el }) {
     map = found;
     const events = "pm:globaldrawmodetoggled pm:globaleditmodetoggled pm:globalremovalmodetoggled pm:create";
     map.on(events, said);
-    map.getContainer().addEventListener("keydown", escape);
     for (const button of [...words, view]) button.disabled = false;
-    ends.push(() => {
-      map.off(events, said);
-      map.getContainer().removeEventListener("keydown", escape);
-    });
+    ends.push(() => map.off(events, said));
     said();
   });
   return () => {
     here = false;
     clearTimeout(timer);
+    document.removeEventListener("keydown", escape, true);
     ends.forEach((end) => end());
   };
 }
