@@ -155,7 +155,14 @@ class Session(Client):
         return ready
 
     def explorer(self, **settings: Any) -> Explorer:
-        """The map: draw, search, look, order, load."""
+        """The map: draw, search, look, order, load; see docs/explorer.md.
+
+        Parameters
+        ----------
+        **settings
+            As `widgets.Explorer` takes them: `tiles` (online map tiles over the outline; by default only where the gateway is
+            elsewhere), `state` to start from, `resume` (list the orders of the account at once; the default), `namespace`.
+        """
         from extenso_nb.widgets import Explorer
 
         return Explorer(self, **settings)

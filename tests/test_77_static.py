@@ -206,6 +206,33 @@ def test_footprints_that_the_antimeridian_cuts_stay_together() -> None:
     assert "180°" in static.to_svg(state)
 
 
+def test_strange_footprints_do_not_break_the_page() -> None:
+    strange: list[Any] = [
+        None, {"type": "Polygon", "coordinates": []}, {"type": "Point", "coordinates": [1, 2]},
+        {"type": "GeometryCollection", "geometries": [box(0, 0, 1, 1), {"type": "Point", "coordinates": [0, 0]}]},
+        {"type": "Polygon", "coordinates": [[[0, -90], [180, -90], [180, 90], [0, 90], [0, -90]]]},
+        {"type": "Polygon", "coordinates": [[[0, 0, 5], [1, 1, 5], [1, 0, 5], [0, 1, 5], [0, 0, 5]]]},
+    ]  # fmt: skip
+    gateway = Gateway(0)
+    gateway.products = [product(at, footprint=footprint) for at, footprint in enumerate(strange)]
+    for area in (None, {"type": "Point", "coordinates": [1.4, 43.4]}, {"type": "Polygon", "coordinates": []}):
+        state = ExplorerState(products=tuple(gateway.products), searched=True, found_collection="S2", total=6, aoi=area)
+        page = seen(state)
+        assert "nan" not in static.to_svg(state)
+        assert "inf" not in static.to_svg(state)
+        assert "6 of 6" in page.text
+
+
+def test_swaths_of_many_points_stay_small() -> None:
+    import shapely
+
+    ring = shapely.Point(10, 50).buffer(8, quad_segs=500)
+    gateway = Gateway(0)
+    gateway.products = [product(at, footprint=shapely.geometry.mapping(ring)) for at in range(100)]
+    state = found_state(gateway, page_size=100)
+    assert len(static.to_svg(state)) < 200_000
+
+
 def test_a_scene_in_the_north_is_as_wide_as_high() -> None:
     gateway = Gateway(0)
     gateway.products = [product(0, footprint=box(14.0, 68.0, 14.0 + 1 / 0.3746, 69.0))]  # 111 km by 111 km
@@ -290,6 +317,20 @@ def test_the_widget_brings_it_along(make: Any) -> None:
     page = explorer.static()
     assert page._repr_html_() == page == bundle["text/html"]
     assert len(repr(page)) < 80, "the plain text beside it is no second copy"
+
+
+def test_a_page_that_cannot_be_made_does_not_take_the_widget_along(
+    make: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(state: ExplorerState) -> static.Page:
+        raise RuntimeError("no paper")
+
+    explorer = make(resume=False)
+    monkeypatch.setattr(static, "to_html", broken)
+    bundle = explorer._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert "could not be made" in bundle["text/html"]
+    assert "no paper" in caplog.text
 
 
 def test_a_cell_can_wait_for_everything_that_was_asked(make: Any) -> None:

@@ -88,6 +88,48 @@ def test_from_search_to_file(extenso: Run, tmp_path: Path) -> None:
     assert {row["id"] for row in rows} > set(ids)
 
 
+def test_every_filter_of_a_search_is_an_option(extenso: Run) -> None:
+    def ids(*options: str) -> list[str]:
+        done = extenso("search", "S2", "--ids", *options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    whole = ids("--all")
+    assert len(whole) == 3
+    assert ids("--limit", "2") == whole[:2]
+    right = {
+        "--platform": "S2B", "--processing-level": "L2A", "--orbit-direction": "descending", "--relative-orbit": "94",
+        "--tile": "31T*", "--datetime": "2024-06-01", "--type": "S2MSI2A",
+    }  # fmt: skip
+    wrong = right | {
+        "--platform": "S2A", "--processing-level": "L1C", "--orbit-direction": "ascending", "--relative-orbit": "95",
+        "--tile": "31TCK", "--datetime": "2024-06-02", "--type": "S2MSI1C",
+    }  # fmt: skip
+    assert ids(*(f"{name}={value}" for name, value in right.items())) == whole
+    for name, value in wrong.items():
+        assert ids(f"{name}={value}") == [], name
+    for option in ("--polarisation=VV", "--sensor-mode=IW", "--timeliness=NRT"):
+        assert ids(option) == [], "Sentinel-2 has none"
+    failed(extenso("search", "S2", "--orbit-direction", "sideways"), 2, "sideways")
+    failed(extenso("search", "S1", "--polarisation", "XX"), 2, "XX")
+    assert extenso("search", "S2", "--all", "--limit", "3").returncode == 2
+    assert extenso("search", "S2", "--relative-orbit", "ninety").returncode == 2
+
+
+def test_an_order_into_a_bucket_says_what_is_missing(extenso: Run) -> None:
+    keys = {"EXTENSO_S3_ACCESS_KEY": "AKIA", "EXTENSO_S3_SECRET_KEY": "hidden"}
+    place = "s3://mine/below?endpoint=https://s3.example.org"
+    failed(extenso("order", "--bucket", place, "S2_x"), 2, "keys of the bucket", "EXTENSO_S3_ACCESS_KEY")
+    for bad in ("mine", "s3://mine", f"{place}&colour=red", f"{place}&addressing=sideways", "s3://[?endpoint=x"):
+        done = extenso("order", "--bucket", bad, "S2_x", **keys)
+        failed(done, 2, "not the address of a bucket")
+        assert "hidden" not in done.stderr
+    (name,) = extenso("search", "S2", "--limit", "1", "--ids").stdout.split()
+    refused = extenso("order", "--bucket", "s3://mine?endpoint=ftp://x", name, **keys)
+    failed(refused, 5, "not an http(s) address")
+    assert "hidden" not in refused.stderr
+
+
 def test_errors_have_a_status_and_a_next_step(extenso: Run) -> None:
     failed(extenso("search", "S9"), 2, "S9")
     failed(extenso("search", "S2", "--q", "colour:red"), 2, "colour", "^")

@@ -1,4 +1,4 @@
-"""README, notebooks and docs/products.md run as they stand, in a home that is empty, over the sample archive."""
+"""README, notebooks and the pages of docs run as they stand, in a home that is empty, over the sample archive."""
 
 from __future__ import annotations
 
@@ -221,6 +221,52 @@ def test_the_page_on_products_runs(heading: str, home: dict[str, str], delivered
 
 def test_each_example_is_looked_at() -> None:
     assert AFTERWARDS.keys() == sections(PRODUCTS).keys()
+
+
+# --- docs/explorer.md ------------------------------------------------------------------------------------------------
+EXPLORER = ROOT / "docs" / "explorer.md"
+EXPLORED = {
+    "In a notebook": """
+        assert explorer.map.map.layers and not explorer.state.searched""",
+    "By code": """
+        assert scenes.ids and scenes.total == len(scenes) and max(scenes.gdf.cloud_cover) <= 40
+        assert placed.products == tuple(scenes.ids[:1]) and eo.status(placed).status == "delivered"
+        assert explorer.state.products[0].cloud_cover == min(scenes.gdf.cloud_cover)""",
+    "Keeping it": """
+        assert again.result.ids == scenes.ids and again.state.aoi == explorer.state.aoi""",
+    "The same search elsewhere": """
+        import subprocess, sys
+        done = subprocess.run([sys.executable, "-c", explorer.code()], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == scenes.ids
+        assert "extenso search S2" in explorer.code("cli") and "curl" in explorer.code("curl")""",
+    "Parts alone": """
+        assert desk.state.products and {item.collection for item in desk.state.products} == {"S1"}
+        alone = SearchForm()
+        alone.desk.search().result(10)
+        assert "gateway" in alone.state.message["title"] and not alone.state.searched""",
+}
+"""Heading -> what must be true after its code. The page is one notebook, from top to bottom."""
+
+
+@pytest.mark.slow
+def test_the_page_on_the_explorer_runs(home: dict[str, str], tmp_path: Path) -> None:
+    pieces = ["".join(code) + textwrap.dedent(EXPLORED[heading]) + "\n" for heading, code in sections(EXPLORER).items()]
+    (tmp_path / "page.py").write_text("".join(pieces))
+    done = ran([sys.executable, "page.py"], home, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr, "an example that warns is not finished"
+    assert set(EXPLORED) == set(sections(EXPLORER))
+
+
+def test_the_page_on_the_explorer_names_what_there_is() -> None:
+    from extenso_nb.widgets import ExplorerState, export
+
+    text = EXPLORER.read_text()
+    rows = re.findall(r"^\| (`.*?) \|", text[text.index("| of the state") : text.index("`state.observe")], re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert len(named) > 25
+    assert named <= set(ExplorerState.class_trait_names())
+    assert {export.ACCESS, export.SECRET} <= set(re.findall(r"EXTENSO_\w+", text))
 
 
 def anchors(text: str) -> set[str]:

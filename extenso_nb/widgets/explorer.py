@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import Future
 from typing import Any
@@ -25,6 +26,8 @@ from extenso_nb.widgets.state import ExplorerState
 from extenso_nb.widgets.timeline import Timeline
 
 __all__ = ["Explorer"]
+
+logger = logging.getLogger("extenso_nb.widgets")
 
 
 class Explorer(ipywidgets.VBox):  # type: ignore[misc]
@@ -171,7 +174,11 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The live widget, and a static page for front ends and exports that have no widgets."""
         bundle = super()._repr_mimebundle_(**kwargs)
-        bundle["text/html"] = str(self.static())
+        try:
+            bundle["text/html"] = str(self.static())
+        except Exception:  # the widget itself is there, and must be shown whatever its copy on paper says
+            logger.exception("The page without script could not be made.")
+            bundle["text/html"] = "The page without script could not be made; the log of the kernel says why."
         return bundle
 
     def __repr__(self) -> str:

@@ -37,10 +37,11 @@ def text(state: ExplorerState, kind: str, *, url: str = "", local: bool = False)
     """
     if kind not in KINDS:
         raise InputError(f"{kind!r} is none of {', '.join(KINDS)}.", hint='Give "python", "cli" or "curl".')
-    if kind == "curl":
-        return to_curl(state, url or None)
-    write = to_python if kind == "python" else to_cli
-    return write(state, url=None if local or not url else url)
+    with state.lock:
+        if kind == "curl":
+            return to_curl(state, url or None)
+        write = to_python if kind == "python" else to_cli
+        return write(state, url=None if local or not url else url)
 
 
 def to_python(state: ExplorerState, *, url: str | None = None) -> str:

@@ -128,7 +128,8 @@ def _area(geometry: Any) -> str:
 
 
 def _days(start: str, stop: str) -> str:
-    first, last = (f"{date.fromisoformat(day):%-d %B %Y}" if day else "" for day in (start, stop))
+    days = [date.fromisoformat(day) if day else None for day in (start, stop)]
+    first, last = (f"{day.day} {day:%B %Y}" if day else "" for day in days)
     if first and last:
         return first if first == last else f"{first} to {last}"
     return f"since {first}" if first else f"until {last}" if last else "any time"

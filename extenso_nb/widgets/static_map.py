@@ -17,6 +17,8 @@ __all__ = ["to_svg"]
 
 _SPECK = 4
 """Footprints of fewer pixels get a circle around them, or nobody would see them."""
+_DETAIL = 0.4
+"""Pixels by which outlines may be simplified."""
 _POLE = 85.05
 """Latitude at which the maps of the web end."""
 _DRAPE_BYTES = 600_000
@@ -45,7 +47,9 @@ def to_svg(state: ExplorerState, *, width: int = 560) -> str:
     """What is on the live map, around what there is; the whole Earth when there is nothing. All text is escaped."""
     visible = state.visible()
     shapes = [(product, _shape(product.footprint)) for product in visible if product.footprint]
+    shapes = [(product, shape) for product, shape in shapes if not shape.is_empty]
     aoi = _shape(state.aoi)
+    aoi = None if aoi is None or aoi.is_empty else aoi
     shapes, aoi, turned = _turned(shapes, aoi)
     frame = _frame([shape for _, shape in shapes] + ([aoi] if aoi is not None else []), width)
     height = round((frame.north - frame.south) * frame.scale)
@@ -199,7 +203,8 @@ def _frame(shapes: Sequence[Any], width: int) -> _Frame:
 
 
 def _path(frame: _Frame, shape: Any, style: str, title: str = "") -> str:
-    rings = "".join(_ring(ring, frame) for ring in _rings(shape))
+    # Swaths have hundreds of vertices, of which most are less than a pixel apart.
+    rings = "".join(_ring(ring, frame) for ring in _rings(shapely.simplify(shape, _DETAIL / frame.scale)))
     name = f"<title>{escape(title)}</title>" if title else ""
     return f'<path d="{rings}" fill-rule="evenodd" {style}>{name}</path>' if rings else ""
 
