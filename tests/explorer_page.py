@@ -282,13 +282,14 @@ class ExplorerPage:
         return self.time_until(self.HOVERED_CARD, x, y)
 
     def count_progress(self) -> None:
-        """From now on note in the page every value that the first bar takes; `progress_seen` reads them."""
+        """From now on note in the page each value that the first bar takes, and when; `progress_seen` reads them."""
         self.page.evaluate(
             """root => {
-                const seen = window.progressSeen = new Set();
+                const seen = window.progressSeen = new Map();
                 const look = () => {
                     const bar = root.querySelector('[role=progressbar]');
-                    if (bar) seen.add(bar.getAttribute('aria-valuenow'));
+                    const value = bar?.getAttribute('aria-valuenow');
+                    if (value && !seen.has(value)) seen.set(value, Date.now());
                 };
                 new MutationObserver(look).observe(root, {subtree: true, childList: true, attributes: true});
                 look();
@@ -296,9 +297,9 @@ class ExplorerPage:
             self.root.element_handle(),
         )
 
-    def progress_seen(self) -> set[int]:
-        """Per cents that the first bar has shown since `count_progress`."""
-        return {int(value) for value in self.page.evaluate("() => [...window.progressSeen]")}
+    def progress_seen(self) -> dict[int, float]:
+        """Per cents that the first bar has shown since `count_progress`, and when first, in seconds of the epoch."""
+        return {int(value): at / 1000 for value, at in self.page.evaluate("() => [...window.progressSeen]")}
 
     # --- the look ------------------------------------------------------------------------------------------------
     def too_wide(self) -> list[str]:
