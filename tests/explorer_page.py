@@ -85,7 +85,11 @@ class ExplorerPage:
 
     def ready(self) -> ExplorerPage:
         """When map and form are on the page, with the tools to draw."""
-        self.map.locator(".leaflet-overlay-pane, .leaflet-extenso-land-pane").first.wait_for(state="attached")
+        try:
+            self.map.locator(".leaflet-overlay-pane, .leaflet-extenso-land-pane").first.wait_for(state="attached")
+        except Exception as error:
+            shown = "\n".join(self.page.locator(".jp-OutputArea-output").all_inner_texts())
+            raise AssertionError(f"no map on the page, where the cells have shown\n{shown}") from error
         self.button("Search").wait_for()
         self.button("Draw Rectangle").wait_for()
         # The browser tells the kernel what the map shows; until then the kernel cannot move it for sure.
@@ -278,6 +282,7 @@ class ExplorerPage:
         """Point at a footprint, from outside of the map; milliseconds until its card is shown as pointed at."""
         x, y = self.at(self.footprint(product_id))
         self.page.mouse.move(5, 5)
+        self.book.kernel.run("explorer.state.hovered = ''")  # ipyleaflet does not tell when a footprint is left
         self.book.until(lambda: not self.root.evaluate(self.HOVERED_CARD), "no card shown any more")
         return self.time_until(self.HOVERED_CARD, x, y)
 
