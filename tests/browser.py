@@ -203,6 +203,7 @@ class Notebook:
         )
         # Attached: a body is visible only where something in it has a height.
         self.page.wait_for_selector("body[data-jp-theme-light='false']", state="attached", timeout=1000 * SECONDS)
+        self.until(self.front.has_settings, "the theme among the settings")  # or it would come after `forget`
 
     def narrow(self, width: int = 480) -> None:
         """Make the window narrow, with the side bar shut, as its user would have it there."""

@@ -85,7 +85,11 @@ class ExplorerPage:
 
     def ready(self) -> ExplorerPage:
         """When map and form are on the page, with the tools to draw."""
-        self.map.locator(".leaflet-overlay-pane, .leaflet-extenso-land-pane").first.wait_for(state="attached")
+        try:
+            self.map.locator(".leaflet-overlay-pane, .leaflet-extenso-land-pane").first.wait_for(state="attached")
+        except Exception as error:
+            shown = "\n".join(self.page.locator(".jp-OutputArea-output").all_inner_texts())
+            raise AssertionError(f"no map on the page, where the cells have shown\n{shown}") from error
         self.button("Search").wait_for()
         self.button("Draw Rectangle").wait_for()
         # The browser tells the kernel what the map shows; until then the kernel cannot move it for sure.
@@ -278,17 +282,19 @@ class ExplorerPage:
         """Point at a footprint, from outside of the map; milliseconds until its card is shown as pointed at."""
         x, y = self.at(self.footprint(product_id))
         self.page.mouse.move(5, 5)
+        self.book.kernel.run("explorer.state.hovered = ''")  # ipyleaflet does not tell when a footprint is left
         self.book.until(lambda: not self.root.evaluate(self.HOVERED_CARD), "no card shown any more")
         return self.time_until(self.HOVERED_CARD, x, y)
 
     def count_progress(self) -> None:
-        """From now on note in the page every value that the first bar takes; `progress_seen` reads them."""
+        """From now on note in the page each value that the first bar takes, and when; `progress_seen` reads them."""
         self.page.evaluate(
             """root => {
-                const seen = window.progressSeen = new Set();
+                const seen = window.progressSeen = new Map();
                 const look = () => {
                     const bar = root.querySelector('[role=progressbar]');
-                    if (bar) seen.add(bar.getAttribute('aria-valuenow'));
+                    const value = bar?.getAttribute('aria-valuenow');
+                    if (value && !seen.has(value)) seen.set(value, Date.now());
                 };
                 new MutationObserver(look).observe(root, {subtree: true, childList: true, attributes: true});
                 look();
@@ -296,9 +302,9 @@ class ExplorerPage:
             self.root.element_handle(),
         )
 
-    def progress_seen(self) -> set[int]:
-        """Per cents that the first bar has shown since `count_progress`."""
-        return {int(value) for value in self.page.evaluate("() => [...window.progressSeen]")}
+    def progress_seen(self) -> dict[int, float]:
+        """Per cents that the first bar has shown since `count_progress`, and when first, in seconds of the epoch."""
+        return {int(value): at / 1000 for value, at in self.page.evaluate("() => [...window.progressSeen]")}
 
     # --- the look ------------------------------------------------------------------------------------------------
     def too_wide(self) -> list[str]:

@@ -8,6 +8,7 @@ import json
 import os
 import queue
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -293,8 +294,13 @@ class FrontEnd:
         pattern = f"**/kernel-{kernel_id}.json"
         return Path(until(lambda: next((self.folder / "runtime").glob(pattern), None), f"kernel {kernel_id}", 60))
 
+    def has_settings(self) -> bool:
+        """Whether a page has changed settings, the theme say."""
+        return any((self.folder / "user").rglob("*.jupyterlab-settings"))
+
     def forget(self, name: str) -> None:
-        """End the sessions of a notebook, with their kernels."""
+        """End the sessions of a notebook, with their kernels; drop the settings that its page has changed."""
+        shutil.rmtree(self.folder / "user", ignore_errors=True)
         if self.kind != "voila":  # which ends the kernel of a page that is left
             for session in self.sessions(name):
                 self.ask(f"api/sessions/{session['id']}", method="DELETE", raw=True)

@@ -14,17 +14,25 @@ TOULOUSE = (1.45, 43.6)
 BOX = (0.0, 42.5, 4.5, 45.0)
 """Holds the scenes of Toulouse: west, south, east, north."""
 
-HOVER_MS = 150
+HOVER_MS, KERNEL_MB = 150, 250
 UPDATES = """
 import copy, threading, time
+sent = {{}}
 def _tell():
-    for step in range({count}):
+    for step in range(50):
         entry = copy.deepcopy(explorer.state.orders["{order}"])
         row = entry["deliveries"][0]
-        row.update(status="transferring", transferred=row["size"] * 2 * (step % 50) // 100)
+        row.update(status="transferring", transferred=round(row["size"] * 0.02 * step))
+        sent[2 * step] = time.time()
         explorer.state.orders = {{**explorer.state.orders, "{order}": entry}}
-        time.sleep({pause})
+        time.sleep(0.1)
 threading.Thread(target=_tell, daemon=True).start()
+"""
+BUSY = """
+begun = time.time()
+while time.time() < begun + 5:
+    sum(range(1000))
+ended = time.time()
 """
 
 
@@ -144,6 +152,7 @@ def test_nothing_scrolls_sideways_on_a_narrow_screen(lab: FrontEnd, browse: Brow
     book = browse(lab)
     book.narrow(480)
     explorer = book.explorer.ready()
+    assert book.page.locator("body[data-jp-theme-light='true']").count() == 1, "a theme has leaked from another test"
     explorer.search()
     explorer.card(2).wait_for()
     assert explorer.too_wide() == []
@@ -159,13 +168,16 @@ def test_the_kernel_stays_free_and_the_page_moves(lab: FrontEnd, browse: Browse)
     explorer.select(0)
     number = explorer.order()
     explorer.wait_delivered(number)
-    took = [explorer.hover_card(at) for at in (1, 2, 4, 5)]
-    assert sorted(took)[len(took) // 2] < HOVER_MS, took
+    # The best, so that a busy machine is not taken for a slow Explorer.
+    there = min(explorer.hover_card(at) for at in (1, 2, 4, 5))
+    assert there < HOVER_MS
     explorer.count_progress()
-    book.kernel.run(UPDATES.format(order=number, count=50, pause=0.1))
-    busy = book.kernel.start("end = time.monotonic() + 5\nwhile time.monotonic() < end: sum(range(1000))")
-    # The page is asked while the kernel computes: whoever waits for the kernel sees what came after.
-    book.until(lambda: len(explorer.progress_seen()) >= 40, "40 of 50 updates", 30)
-    assert not book.kernel.done(busy), "the cell was over before the updates were there"
-    book.kernel.result(busy)
-    assert book.kernel.resident() < 250
+    book.kernel.run(UPDATES.format(order=number))
+    book.kernel.result(book.kernel.start(BUSY))
+    sent, begun, ended = book.kernel.value("(sent, begun, ended)")
+    seen = explorer.progress_seen()
+    during = {int(value) for value, at in sent.items() if begun <= at <= ended - 0.25}
+    arrived = {value for value in during if seen.get(value, ended) < ended}
+    assert len(during) > 20
+    assert len(arrived) >= 0.8 * len(during), f"{len(arrived)} of {len(during)} while the cell was busy"
+    assert book.kernel.resident() < KERNEL_MB
