@@ -98,7 +98,9 @@ class Basket(Panel):
         if missing:
             raise InputError(f"A bucket needs {', '.join(missing)}.", hint="Fill in what is missing; nothing was kept.")
         if "@" in given["endpoint"]:
-            raise InputError("The endpoint came with keys in it.", hint="Give it without; the keys have their own fields.")
+            raise InputError(
+                "The endpoint came with keys in it.", hint="Give it without; the keys have their own fields."
+            )
         try:
             bucket = BucketProperties.model_validate({key: value for key, value in given.items() if value})
         except ValidationError:
