@@ -2,7 +2,7 @@
 
 const SHOWN_CHIPS = 8;
 const BUCKET_FIELDS = [
-  ["endpoint", "Endpoint", "address of the S3 service", "url"],
+  ["endpoint", "Endpoint", "address of the S3 service", "text"],
   ["bucket", "Bucket", "if not in the endpoint", "text"],
   ["prefix", "Prefix", "optional", "text"],
   ["access_key", "Access key", "", "text"],
