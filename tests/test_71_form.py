@@ -237,7 +237,7 @@ def test_arguments_ask_for_what_the_button_finds(explorer: Any, form: Any, state
     arguments = form.arguments
     assert arguments == {
         "collection": "S2",
-        "datetime": "2024-06-02T00:00:00.000Z/2024-06-09T23:59:59.999Z",
+        "datetime": "2024-06-02/2024-06-09",
         "cloud_cover": (0, 60.0),
         "limit": 3,
         "q": "filename:*T31TCJ*",

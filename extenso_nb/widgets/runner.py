@@ -121,10 +121,17 @@ def _forever(loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _finish(last: Callable[[], Coroutine[Any, Any, Any]] | None) -> None:
-    mine = asyncio.current_task()
-    others = [task for task in asyncio.all_tasks() if task is not mine]
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    await _cancel_others()
     if last is not None:
         await last()
+    await _cancel_others()
+    await asyncio.get_running_loop().shutdown_asyncgens()
+
+
+async def _cancel_others() -> None:
+    """Cancel all other tasks of the loop, those too that begin while they are being cancelled: none may outlive it."""
+    mine = asyncio.current_task()
+    while others := [task for task in asyncio.all_tasks() if task is not mine]:
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others)
