@@ -26,9 +26,10 @@ from desk_gateway import (
 from traitlets import TraitError
 
 from extenso_nb import errors, models
+from extenso_nb.results import short_id
 from extenso_nb.widgets import ordering
 from extenso_nb.widgets.basket import facts, quota
-from extenso_nb.widgets.board import order_row, short_id
+from extenso_nb.widgets.board import order_row
 from extenso_nb.widgets.state import ExplorerState
 
 ACCESS, SECRET = "AKIA-only-for-you", "s3cr3t-only-for-you"
