@@ -91,7 +91,7 @@ class ExplorerPage:
             shown = "\n".join(self.page.locator(".jp-OutputArea-output").all_inner_texts())
             raise AssertionError(f"no map on the page, where the cells have shown\n{shown}") from error
         self.button("Search").wait_for()
-        self.button("Draw Rectangle").wait_for()
+        self.book.until(lambda: self.button("Rectangle").is_enabled(), "the tools to draw")
         # The browser tells the kernel what the map shows; until then the kernel cannot move it for sure.
         self.book.kernel.until("len(explorer.map.map.bounds) == 2")
         return self
@@ -139,25 +139,25 @@ class ExplorerPage:
 
     def draw_rectangle(self, corner: Point, opposite: Point) -> None:
         """With the mouse: click, move, click."""
-        self.button("Draw Rectangle").click()
+        self.button("Rectangle").click()
         self._click(corner)
         self._click(opposite)
 
     def draw_polygon(self, corners: Sequence[Point]) -> None:
         """With the mouse: a click at each corner, and at the first again."""
-        self.button(re.compile("^Draw Polygon")).click()
+        self.button("Polygon").click()
         for corner in (*corners, corners[0]):
             self._click(corner)
 
     def remove_shape(self, corner: Point, next_corner: Point) -> None:
         """With the mouse: the tool, then a click on the side between two corners."""
-        self.button("Remove Layers").click()
+        self.button("Delete").click()
         (x1, y1), (x2, y2) = self.at(corner), self.at(next_corner)
         # The line is dashed, and its gaps are no part of it: a few places along it, one of them on a dash.
         for step in range(8):
             share = 0.4 + 3 * step / math.hypot(x2 - x1, y2 - y1)
             self.page.mouse.click(x1 + share * (x2 - x1), y1 + share * (y2 - y1))
-        self.button("Remove Layers").click()
+        self.button("Delete").click()
 
     def area(self) -> dict[str, Any] | None:
         """The area as the kernel has it, GeoJSON."""
@@ -172,11 +172,11 @@ class ExplorerPage:
     # --- search, results -----------------------------------------------------------------------------------------
     def choose(self, mission: str) -> None:
         """A mission: S1, S2, S3, S5P."""
-        self.button(re.compile(f"^{mission} ")).click()
+        self.root.get_by_role("radio", name=re.compile(f"^{mission} ")).click()
 
     def dates(self, first: str, last: str) -> None:
         """The first and the last day, 2024-06-01."""
-        for name, day in (("From", first), ("to", last)):
+        for name, day in (("From", first), ("To", last)):
             field = self.root.get_by_label(name, exact=True)
             field.fill(day)
             field.press("Tab")
@@ -184,7 +184,7 @@ class ExplorerPage:
     def search(self) -> None:
         """Press Search and wait for an answer, good or bad."""
         before = self.book.kernel.value("explorer.state.generation")
-        self.button("Search").click()
+        self.button(re.compile("^Search")).click()
         self.book.kernel.until(f"explorer.state.generation > {before} and 'search' not in explorer.state.busy")
 
     def card(self, number: int) -> Locator:
@@ -209,7 +209,7 @@ class ExplorerPage:
     def order(self) -> int:
         """Press Order; the number of the order."""
         before = set(self.book.kernel.value("list(explorer.state.orders)"))
-        self.button(re.compile(r"^Order \d+$")).click()
+        self.button(re.compile(r"^Order \d+ products?$")).click()
 
         def new() -> list[str]:
             return sorted(set(self.book.kernel.value("list(explorer.state.orders)")) - before)
@@ -223,7 +223,9 @@ class ExplorerPage:
 
     def row(self, number: int) -> Locator:
         """An order on the board."""
-        return self.board.get_by_role("group").filter(has_text=re.compile(rf"^Order {number}\D"))
+        return self.board.locator(".extenso-board-order").filter(
+            has=self.page.get_by_role("button", name=f"Order {number}", exact=True)
+        )
 
     def wait_delivered(self, number: int) -> None:
         """Wait until all of an order is shown as delivered."""
@@ -236,9 +238,39 @@ class ExplorerPage:
         self.button(re.compile("^Cancel"), within=self.row(number)).wait_for(state="detached")
 
     def load(self, number: int) -> None:
-        """Press Load of the first delivery of an order, and wait until it is open."""
+        """Press Load of the first delivery of an order, and wait until it is open and drawn."""
         self.button(re.compile("^Load "), within=self.row(number)).first.click()
-        self.book.kernel.until("explorer.tree is not None")
+        self.wait_loaded()
+
+    def wait_loaded(self) -> str:
+        """Wait until a product is open and its picture drawn; its name in the notebook."""
+        self.root.get_by_role("img", name=re.compile("^First picture")).wait_for()
+        name: str = self.book.kernel.until("explorer.state.loaded.get('name')")
+        return name
+
+    # --- the keyboard --------------------------------------------------------------------------------------------
+    def focused(self) -> str:
+        """Role and name of what has the keyboard, as `button Search`; empty outside of the Explorer."""
+        found: str = self.page.evaluate(
+            """() => {
+                const node = document.activeElement;
+                if (!node || !node.closest('.extenso-explorer')) return '';
+                const role = node.getAttribute('role') || {BUTTON: 'button', INPUT: 'input', SELECT: 'select'}[node.tagName];
+                const words = node.getAttribute('aria-label') || node.textContent || node.labels?.[0]?.textContent || '';
+                return (role || node.tagName.toLowerCase()) + ' ' + words.trim();
+            }"""
+        )
+        return found
+
+    def tab_to(self, wanted: str, *, back: bool = False) -> None:
+        """Press Tab, or Shift+Tab, until the keyboard is at what `wanted` (the beginning of role and name) says."""
+        passed: list[str] = []
+        for _ in range(200):
+            if self.focused().startswith(wanted):
+                return
+            passed.append(self.focused())
+            self.page.keyboard.press("Shift+Tab" if back else "Tab")
+        raise AssertionError(f"{wanted!r} is not reached by Tab; passed: {list(dict.fromkeys(passed))}")
 
     # --- the pointer ---------------------------------------------------------------------------------------------
     def footprint(self, product_id: str) -> Point:
