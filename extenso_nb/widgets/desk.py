@@ -219,16 +219,16 @@ class Desk:
 
     def order(self) -> Future[Any] | None:
         """Order the basket and follow the order. Nothing happens while one is being placed."""
-        return self._runner.submit("order", lambda: self._ordered(ordering.order), replace=False)
+        what = ordering.wanted(self.state)  # what is changed until it is sent was not looked at when this was asked for
+        return self._runner.submit("order", lambda: self._ordered(ordering.order, what), replace=False)
 
     def use_bucket(self, bucket: BucketProperties | None) -> None:
         """Where the next orders go: a bucket of the user's own, or with None the free storage."""
+        place = FREE if bucket is None else ordering.place_of(bucket)
+        if "@" in place.get("endpoint", ""):
+            raise InputError("The endpoint has keys in it.", hint="Give it without; keys have fields of their own.")
         self.state.bucket = bucket
-        if bucket is None:
-            self.state.update(destination=FREE, estimate=None)
-            return
-        shown = {"kind": "bucket", "endpoint": bucket.endpoint, "bucket": bucket.bucket, "prefix": bucket.prefix}
-        self.state.update(destination={key: value for key, value in shown.items() if value}, estimate=None)
+        self.state.update(destination=place, estimate=None)
 
     def cancel_order(self, order_id: int) -> Future[Any] | None:
         """Cancel an order; what was delivered stays."""
@@ -297,6 +297,7 @@ class Desk:
         placed = await self._do(action, *arguments)
         if placed is not None:
             self._follow(placed.id)
+            self._runner.submit("account", lambda: self._do(ordering.refresh_account))
         return placed
 
     async def _resumed(self) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import wraps
-from typing import Any, ParamSpec, cast
+from typing import Any, NamedTuple, ParamSpec, cast
 
 from traitlets import All, Bool, Dict, Float, HasTraits, Int, List, TraitError, Tuple, Unicode, validate
+from traitlets import observe as on_change
 
 from extenso_nb.errors import AreaError, ExtensoError, InputError
 from extenso_nb.models import DELIVERY_ENDED, Account, BucketProperties, Delivery, Estimate, Order, Product
@@ -32,6 +33,7 @@ AGAIN = (
 """Verbs of the desk that a message may offer to carry out once more."""
 FREE: dict[str, str] = {"kind": "free"}
 """The destination of an order that goes into the gateway's own storage."""
+_PLACE = frozenset({"kind", "endpoint", "bucket", "prefix"})
 _FILTER_NAMES = frozenset(item.name for items in FILTERS.values() for item in items)
 
 _strict = threading.Event()
@@ -54,6 +56,13 @@ def _day(text: str, name: str) -> str:
         return date.fromisoformat(text).isoformat()
     except ValueError as error:
         raise TraitError(f"{name} must be a day such as 2024-06-01, or empty; got {text!r}.") from error
+
+
+class Attempt(NamedTuple):
+    """To order so many products, under an Idempotency-Key."""
+
+    key: str
+    products: tuple[str, ...]
 
 
 class ExplorerState(HasTraits):
@@ -135,13 +144,15 @@ class ExplorerState(HasTraits):
         "estimate", "orders", "opened", "variable", "message",
     )  # fmt: skip
 
+    _noted: list[tuple[Any, ...]] | None = None
+
     def __init__(self, **values: Any) -> None:
         self.lock = threading.RLock()
         self.generation = 0
         self.bucket: BucketProperties | None = None
         """The user's own bucket with its keys: of this process, neither a trait nor in `to_dict`."""
-        self._order_attempt: tuple[tuple[Any, ...], str] = ((), "")
-        self._noted: list[tuple[Any, ...]] | None = None
+        self._attempts: dict[tuple[Any, ...], Attempt] = {}
+        self._dropped: set[str] = set()
         self._shares: tuple[Any, dict[str, float | None]] = (None, {})
         super().__init__(**values)
 
@@ -219,6 +230,31 @@ class ExplorerState(HasTraits):
         if unknown:
             raise TraitError(f"facets: {', '.join(map(str, unknown))} is none of {', '.join(FACETS)}.")
         return {name: [str(value) for value in values] for name, values in proposal.value.items() if values}
+
+    @validate("selected")
+    def _check_selected(self, proposal: Any) -> list[str]:
+        """What is selected is what is shown: an identifier without its product would be ordered unseen."""
+        there = {product.id for product in self.products}
+        return [key for key in dict.fromkeys(proposal.value) if key in there or key in self.kept]
+
+    @on_change("selected")
+    def _keep_selected(self, change: Any) -> None:
+        """However it was set: the products are kept, and an estimate of others is none of these."""
+        there = {product.id: product for product in self.products}
+        bodies = {key: there[key].to_wire() if key in there else self.kept[key] for key in change["new"]}
+        if bodies != self.kept:
+            self.kept = bodies
+        if self.estimate is not None and {row["id"] for row in self.estimate.get("products", ())} != set(bodies):
+            self.estimate = None
+
+    @validate("destination")
+    def _check_destination(self, proposal: Any) -> dict[str, str]:
+        place = {str(key): str(text) for key, text in proposal.value.items()}
+        if place.get("kind") not in {"free", "bucket"} or set(place) - _PLACE:
+            raise TraitError(f"destination has a kind, free or bucket, and of a bucket {', '.join(sorted(_PLACE))}.")
+        if "@" in place.get("endpoint", ""):
+            raise TraitError("destination: the endpoint has keys in it; they belong into the fields for keys.")
+        return place
 
     @validate("variable")
     def _check_variable(self, proposal: Any) -> str:
@@ -307,12 +343,24 @@ class ExplorerState(HasTraits):
     def drop_order(self, order_id: int) -> None:
         """Forget an order that was deleted."""
         with self.lock:
+            self._dropped.add(str(order_id))
             self.orders = {key: entry for key, entry in self.orders.items() if key != str(order_id)}
+
+    def dropped(self, order_id: int) -> bool:
+        """Whether an order was deleted here: an answer that was on its way by then brings it not back."""
+        return str(order_id) in self._dropped
+
+    def list_anew(self) -> None:
+        """A list of the orders is asked for now: what is in it is there, whatever was deleted before."""
+        with self.lock:
+            self._dropped.clear()
 
     def put_order(self, order: Order, deliveries: Sequence[Delivery] | None = None) -> None:
         """Show an order as it is now; deliveries are kept when none are given."""
         key = str(order.id)
         with self.lock:
+            if key in self._dropped:
+                return
             known = self.orders.get(key, {}).get("deliveries", [])
             rows = known if deliveries is None else [delivery.to_wire() for delivery in deliveries]
             self.orders = {**self.orders, key: {"order": order.to_wire(), "deliveries": rows}}
@@ -330,16 +378,22 @@ class ExplorerState(HasTraits):
                 rest.remove(name)
                 self.busy = tuple(rest)
 
-    def order_key(self, chosen: Sequence[str]) -> str:
-        """The Idempotency-Key of an order of these products: the same until others, or another place, are chosen.
+    def attempt(self, chosen: Sequence[str], place: Mapping[str, Any]) -> Attempt:
+        """The attempt to order these products to a place: the same one until it is known that it was placed.
 
-        Pressing Order again after an answer was lost is then the same order. Call with nothing when it is placed.
+        Trying again after an answer was lost is then the same order, whatever was tried in between: the gateway wants the
+        same products in the same order for the same key.
         """
+        what = (tuple(sorted(chosen)), tuple(sorted(place.items())))
         with self.lock:
-            attempt = (*chosen, *sorted(self.destination.items())) if chosen else ()
-            if self._order_attempt[0] != attempt:
-                self._order_attempt = (attempt, str(uuid.uuid4()))
-            return self._order_attempt[1]
+            return self._attempts.setdefault(what, Attempt(str(uuid.uuid4()), tuple(chosen)))
+
+    def placed(self, attempt: Attempt, order: Order) -> None:
+        """An attempt has become an order: to order the same again is now another."""
+        with self.lock:
+            self._attempts = {what: other for what, other in self._attempts.items() if other != attempt}
+            self._dropped.discard(str(order.id))
+            self.put_order(order)
 
     # --- questions -----------------------------------------------------------------------------------------------
     def search_arguments(self) -> dict[str, Any]:
