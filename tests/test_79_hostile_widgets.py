@@ -186,3 +186,214 @@ def test_an_order_that_was_deleted_does_not_come_back_with_a_late_answer(make: A
     explorer.desk.delete_order(1).result(5)
     listing.result(5)
     assert explorer.state.orders == {}
+
+
+def test_an_order_that_was_placed_or_cancelled_is_not_said_to_have_failed() -> None:
+    gateway = Gateway()
+    state = found_state(gateway)
+    gateway.end = "failed"
+    state.select([product(0).id])
+    asyncio.run(ordering.order(state, gateway))
+    asyncio.run(ordering.follow(state, gateway, 1, poll=QUICK))
+    rows = gateway.deliveries
+
+    async def deliveries(number: int) -> Any:
+        if number == 2:
+            raise errors.GatewayUnreachable("gone")
+        return await rows(number)
+
+    gateway.deliveries = deliveries  # type: ignore[method-assign]
+    assert asyncio.run(ordering.retry_order(state, gateway, 1)) is not None
+    assert state.message["level"] == "success" and "2" in state.orders
+    asyncio.run(ordering.cancel_order(state, gateway, 2))
+    assert "cancelled" in state.message["title"] and state.message["level"] == "info"
+
+
+@pytest.mark.parametrize("endpoint", ["https://AKIA:s3cr3t@s3.example.org", "AKIA:s3cr3t@s3.example.org/b"])
+def test_keys_in_an_endpoint_reach_no_trait(endpoint: str) -> None:
+    desk = Desk()
+    with pytest.raises(errors.InputError) as caught:
+        desk.use_bucket(bucket(endpoint=endpoint))
+    with pytest.raises(TraitError) as refused:
+        desk.state.destination = {"kind": "bucket", "endpoint": endpoint}
+    assert desk.state.destination == {"kind": "free"} and desk.state.bucket is None
+    assert "s3cr3t" not in f"{caught.value} {caught.value.hint} {refused.value} {desk.state.to_dict()}"
+    with pytest.raises(TraitError):
+        desk.state.destination = {"kind": "bucket", "secret_key": "s3cr3t"}
+
+
+# --- search ----------------------------------------------------------------------------------------------------------
+def test_a_search_that_is_cancelled_while_it_is_made_says_nothing_more(make: Any) -> None:
+    gateway = Gateway()
+    explorer = make(gateway, resume=False)
+    state, begun, gate = explorer.state, threading.Event(), threading.Event()
+    gateway.gate["search_page"] = asyncio.Event()
+    arguments = state.search_arguments
+
+    def slow() -> Any:
+        begun.set()
+        gate.wait(5)
+        return arguments()
+
+    state.search_arguments = slow
+    explorer.search()
+    assert begun.wait(5)
+    explorer.cancel()
+    gate.set()
+    until(lambda: not state.busy)
+    assert (state.failed, state.message["title"]) == (False, "The search was cancelled.")
+
+
+def test_a_search_that_is_cancelled_before_it_begins_did_not_fail(make: Any) -> None:
+    gateway, gate = Gateway(), threading.Event()
+    explorer = make(gateway, connect=lambda: gate.wait(5) and gateway, resume=False)
+    explorer.search()
+    until(lambda: "connect" in explorer.state.busy)
+    explorer.cancel()
+    gate.set()
+    until(lambda: not explorer.state.busy)
+    time.sleep(0.05)
+    assert not explorer.state.failed and explorer.state.message["title"] == "The search was cancelled."
+
+
+def test_what_is_refused_changes_nothing_else(make: Any) -> None:
+    state = ExplorerState(start="2024-01-01", stop="2024-02-01")
+    with pytest.raises(TraitError):
+        state.update(start="2024-03-01", stop="2024-02-31")
+    assert (state.start, state.stop) == ("2024-01-01", "2024-02-01")
+    explorer = searched(make, Gateway())
+    browser_sends(explorer.timeline, kind="select", start="2024-06-01", stop="tomorrow")
+    assert (explorer.state.start, explorer.state.stop) == ("", "")
+    assert not explorer.desk._runner.running("search")
+    assert explorer.state.message["level"] == "error"
+
+
+def test_more_is_loaded_although_new_products_came_before_those_shown() -> None:
+    gateway = Gateway(12)
+    state = found_state(gateway, page_size=3)
+    gateway.products = [product(number) for number in range(100, 103)] + gateway.products
+    asyncio.run(actions.load_more(state, gateway))
+    assert [item.uuid for item in state.products] == ["0", "1", "2", "3", "4", "5"], "the page was all known already"
+
+
+def test_a_product_that_comes_twice_is_shown_once() -> None:
+    gateway = Gateway(3)
+    gateway.products = [*gateway.products, *gateway.products]
+    assert len(found_state(gateway).products) == 3
+
+
+def test_a_timeline_stands_although_the_gateway_orders_wrongly() -> None:
+    gateway = Gateway(12)
+    state = found_state(gateway, page_size=3)
+    search = gateway.search_page
+
+    async def wrong(collection: str, **options: Any) -> Any:
+        order = options.pop("orderby", None)
+        turned = {"beginposition asc": "beginposition desc", "beginposition desc": "beginposition asc"}.get(order, order)
+        return await search(collection, orderby=turned, **options)
+
+    gateway.search_page = wrong  # type: ignore[method-assign]
+    asyncio.run(actions.timeline(state, gateway))
+    assert state.timeline is not None and sum(row["count"] for row in state.timeline["bins"]) == 12
+
+
+def test_bars_that_are_not_all_say_so() -> None:
+    """A source that does not sort gives edges that are none: the bars then do not hold all that was found."""
+    gateway = Gateway(12)
+    state = found_state(gateway, page_size=3)
+    search = gateway.search_page
+
+    async def unsorted(collection: str, **options: Any) -> Any:
+        return await search(collection, **{**options, "orderby": None})
+
+    gateway.search_page = unsorted  # type: ignore[method-assign]
+    asyncio.run(actions.timeline(state, gateway))
+    assert state.timeline is not None
+    assert sum(row["count"] for row in state.timeline["bins"]) < state.total and not state.timeline["complete"]
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+def bomb() -> bytes:
+    """A PNG of 70 bytes that says it has 30,000 times 30,000 pixels."""
+    import struct
+    import zlib
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    head = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+HOSTILE_PICTURES = [
+    b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>',
+    b"<html><script>alert(1)</script></html>",
+    b"",
+    bomb(),
+    b"\x89PNG\r\n\x1a\n" + b"\0" * 40,
+    jpeg()[:200],
+]
+
+
+@pytest.mark.parametrize("content", HOSTILE_PICTURES)
+def test_a_picture_that_is_none_spoils_no_other(content: bytes) -> None:
+    gateway = Gateway(4)
+    state = found_state(gateway)
+    good = gateway.thumbnail
+
+    async def thumbnail(item: models.Product) -> bytes:
+        return content if item.uuid == "0" else await good(item)
+
+    async def quicklook(item: models.Product) -> bytes:
+        return content
+
+    gateway.thumbnail, gateway.quicklook = thumbnail, quicklook  # type: ignore[method-assign]
+    asyncio.run(pictures.thumbnails(state, gateway))
+    assert sum(uri.startswith("data:image/jpeg;") for uri in state.thumbnails.values()) == 3
+    assert state.message["title"] == "1 of 4 thumbnails could not be fetched."
+    state.detailed = product(0).id
+    asyncio.run(pictures.details(state, gateway, product(0).id))
+    assert state.details["picture"] == "" and "could not be fetched" in state.details["note"]
+    asyncio.run(pictures.drape(state, gateway, product(0).id))
+    assert state.drapes == {} and state.message["level"] == "error"
+    assert "fault of extenso_nb" not in state.message["hint"]
+
+
+# --- the memory of the last search -----------------------------------------------------------------------------------
+def test_the_size_that_is_remembered_is_that_of_the_area_searched(make: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "_path", lambda: tmp_path / "searches.json")
+    gateway = Gateway()
+    explorer = make(gateway, resume=False)
+    explorer.state.gateway = "here"
+    explorer.state.aoi = box(0, 40, 1, 41)
+    text = explorer.state.aoi_text
+    gateway.gate["search_page"] = asyncio.Event()
+    explorer.search()
+    until(lambda: gateway.count("search_page"))
+    explorer.state.aoi = box(0, 40, 5, 45)
+    explorer.desk._runner._loop.call_soon_threadsafe(gateway.gate["search_page"].set)
+    until(lambda: explorer.state.searched and not explorer.state.busy)
+    assert explorer.desk.remembered()["aoi"] == box(0, 40, 1, 41)
+    explorer.desk.restore().result(5)
+    assert (explorer.state.aoi, explorer.state.aoi_text) == (box(0, 40, 1, 41), text)
+
+
+def test_two_gateways_that_are_remembered_at_once_are_both_remembered(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "_path", lambda: tmp_path / "searches.json")
+    read = memory._read
+
+    def slow(path: Path) -> Any:
+        found = read(path)
+        time.sleep(0.02)
+        return found
+
+    monkeypatch.setattr(memory, "_read", slow)
+    form = {name: "" for name in memory.FIELDS}
+    names = [f"gateway {number}" for number in range(6)]
+    threads = [threading.Thread(target=memory.remember, args=(name, form)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(json.loads((tmp_path / "searches.json").read_text())) == names
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".json"] == ["searches.json"]

@@ -125,7 +125,9 @@ class Desk:
         """Search by the form. A search that runs is replaced."""
         for running in ("thumbnails", "timeline"):
             self._runner.cancel(running)
-        return self._runner.submit("search", lambda: self._found(actions.search))
+        # Begun here, not on the loop: who cancels right after must come later.
+        generation = self.state.begin()
+        return self._runner.submit("search", lambda: self._found(actions.search, generation=generation))
 
     def load_more(self) -> Future[Any] | None:
         """Append the next page. Nothing happens while a search runs."""
@@ -257,13 +259,13 @@ class Desk:
         return self._runner.submit("resume", self._resumed, replace=False)
 
     # --- on the loop ---------------------------------------------------------------------------------------------
-    async def _do(self, action: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
+    async def _do(self, action: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, **named: Any) -> Any:
         client = await self._connected(actions.said_again(action, arguments))
         if client is None:
             # As after an answer that is an error: what is shown is not what was asked for.
             self.state.failed = self.state.failed or action is actions.search
             return None
-        return await action(self.state, client, *arguments)
+        return await action(self.state, client, *arguments, **named)
 
     async def _connected(self, again: str) -> actions.AsyncGateway | None:
         """The client, made on first use; None, with a message that offers `again`, when there is no gateway."""
@@ -283,14 +285,18 @@ class Desk:
                 return None
         return cast("actions.AsyncGateway", Attended(client, self.state, self._attention))
 
-    async def _found(self, action: Callable[..., Coroutine[Any, Any, Any]]) -> None:
-        await self._do(action)
-        if self.state.gateway and not self.state.failed:
-            form = {**self.state.found_form, "aoi": self.state.found_aoi, "aoi_text": self.state.aoi_text}
-            memory.remember(self.state.gateway, {**form, "page_size": self.state.page_size})
-        if any(product.id not in self.state.thumbnails for product in self.state.products):
+    async def _found(self, action: Callable[..., Coroutine[Any, Any, Any]], **named: Any) -> None:
+        state = self.state
+        await self._do(action, **named)
+        if state.gateway and state.searched and not state.failed:
+            with state.lock:
+                form = {**state.found_form, "aoi": state.found_aoi, "page_size": state.page_size}
+                if state.aoi is state.found_aoi:
+                    form["aoi_text"] = state.aoi_text  # else it is the size of another area
+            memory.remember(state.gateway, form)
+        if any(product.id not in state.thumbnails for product in state.products):
             self._runner.submit("thumbnails", lambda: self._do(pictures.thumbnails))
-        if self.state.searched and self.state.timeline is None:
+        if state.searched and state.timeline is None:
             self._runner.submit("timeline", lambda: self._do(actions.timeline))
 
     async def _ordered(self, action: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:

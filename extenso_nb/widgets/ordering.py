@@ -124,8 +124,7 @@ def _keys_of(what: Wanted) -> BucketProperties | None:
 
 @action("order", "The order was not placed.", again="order")
 async def order(state: ExplorerState, client: AsyncGateway, what: Wanted | None = None) -> Order:
-    """Order what was wanted, by default what is selected; that is then no longer selected: a second click cannot order
-    it twice."""
+    """Order what was wanted, by default the selection. It is then no longer selected: a second click cannot order twice."""
     what = what or wanted(state)
     if not what.products:
         raise _nothing_selected()

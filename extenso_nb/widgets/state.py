@@ -96,7 +96,7 @@ class ExplorerState(HasTraits):
     timeline: Any = Dict(
         allow_none=True,
         default_value=None,
-        help='{"bins": [{"start": day, "stop": day, "count": int}], "complete": bool}; None before a search. Not saved.',
+        help='{"bins": [{"start": day, "stop": day, "count": int}], "complete": whether all are in them}; None before a search.',
     )
 
     # How it is looked at.
@@ -283,8 +283,14 @@ class ExplorerState(HasTraits):
 
     # --- changes -------------------------------------------------------------------------------------------------
     def update(self, **changes: Any) -> None:
-        """Set several traits, one thread at a time: the loop's thread and the notebook's both write."""
+        """Set several traits, one thread at a time: the loop's thread and the notebook's both write.
+
+        All or nothing: with TraitError for one of them none is set.
+        """
+        traits = self.traits()
         with self.lock:
+            for name, value in changes.items():
+                traits[name]._validate(self, value)
             for name, value in changes.items():
                 setattr(self, name, value)
 
