@@ -411,14 +411,15 @@ def test_the_head_says_which_gateway_and_whether_it_answers(make: Any) -> None:
 def test_code_is_written_while_somebody_looks_at_it(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
 
-    def write(state: ExplorerState) -> str:
+    explorer = make(resume=False)
+    state = explorer.state
+
+    def write(kind: str) -> str:
         state.search_arguments()
         written.append(state.collection)
         return f"search {state.collection}"
 
-    export = SimpleNamespace(to_python=write, to_cli=write, to_curl=write)
-    monkeypatch.setitem(sys.modules, "extenso_nb.widgets.export", export)
-    explorer = make(resume=False)
+    monkeypatch.setattr(explorer.desk, "code", write)
     explorer.state.collection = "S1"
     assert written == []
     browser_sets(explorer.header, showing="code")

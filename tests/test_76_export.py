@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import shapely
 from archive import write_archive
+from desk_gateway import product
 from hypothesis import given
 from hypothesis import strategies as st
 from seaweed import ACCESS, SECRET
@@ -242,7 +243,7 @@ def test_an_order_into_a_bucket_takes_its_keys_from_the_environment(
 
 
 def test_no_secret_is_in_any_text() -> None:
-    state = ExplorerState(collection="S2", selected=["S2A"])
+    state = ExplorerState(collection="S2", products=(product(1),), selected=[product(1).id])
     secret = {"access_key": "AKIAHIDDEN", "secret_key": "veryhidden"}
     desk = Desk(state=state)
     desk.use_bucket(BucketProperties.model_validate({"endpoint": "https://s3.example.org", "bucket": "mine", **secret}))

@@ -10,7 +10,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import ipywidgets
 import pytest
 from desk_gateway import QUICK, Gateway, box, browser_sends, browser_sets, found_state, jpeg, product, until
 from traitlets import TraitError
@@ -289,7 +288,9 @@ def test_a_timeline_stands_although_the_gateway_orders_wrongly() -> None:
 
     async def wrong(collection: str, **options: Any) -> Any:
         order = options.pop("orderby", None)
-        turned = {"beginposition asc": "beginposition desc", "beginposition desc": "beginposition asc"}.get(order, order)
+        turned = {"beginposition asc": "beginposition desc", "beginposition desc": "beginposition asc"}.get(
+            order, order
+        )
         return await search(collection, orderby=turned, **options)
 
     gateway.search_page = wrong  # type: ignore[method-assign]
@@ -373,6 +374,7 @@ def test_the_size_that_is_remembered_is_that_of_the_area_searched(make: Any, mon
     explorer.state.aoi = box(0, 40, 5, 45)
     explorer.desk._runner._loop.call_soon_threadsafe(gateway.gate["search_page"].set)
     until(lambda: explorer.state.searched and not explorer.state.busy)
+    until(explorer.desk.remembered)
     assert explorer.desk.remembered()["aoi"] == box(0, 40, 1, 41)
     explorer.desk.restore().result(5)
     assert (explorer.state.aoi, explorer.state.aoi_text) == (box(0, 40, 1, 41), text)
@@ -397,3 +399,219 @@ def test_two_gateways_that_are_remembered_at_once_are_both_remembered(monkeypatc
         thread.join()
     assert sorted(json.loads((tmp_path / "searches.json").read_text())) == names
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".json"] == ["searches.json"]
+
+
+# --- uploads ---------------------------------------------------------------------------------------------------------
+def geojson(*bounds: float) -> bytes:
+    return json.dumps(box(*bounds)).encode()
+
+
+def upload(explorer: Any, **files: bytes) -> None:
+    content = {"kind": "upload", "names": [name.replace("_", ".") for name in files]}
+    buffers = [memoryview(body) for body in files.values()]
+    message = {"content": {"data": {"method": "custom", "content": content}}, "buffers": buffers}
+    explorer.area.bar._handle_msg(message)
+
+
+@pytest.mark.parametrize("then", ["upload", "paste", "draw"])
+def test_a_file_that_takes_long_to_read_does_not_replace_a_later_area(make: Any, monkeypatch: Any, then: str) -> None:
+    from extenso_nb.widgets import area as module
+
+    explorer, gate = make(resume=False), threading.Event()
+    read, begun = module.uploaded, threading.Event()
+
+    def slow(files: Any) -> Any:
+        if "slow.geojson" in files:
+            begun.set()
+            gate.wait(5)
+        return read(files)
+
+    monkeypatch.setattr(module, "uploaded", slow)
+    upload(explorer, slow_geojson=geojson(0, 0, 1, 1))
+    assert begun.wait(5)
+    if then == "upload":
+        upload(explorer, fast_geojson=geojson(10, 10, 11, 11))
+    elif then == "paste":
+        browser_sends(explorer.area.bar, kind="paste", text="10,10,11,11")
+    else:
+        feature = {"type": "Feature", "properties": {}, "geometry": box(10, 10, 11, 11)}
+        browser_sets(explorer.map.draw, data=[feature])
+    until(lambda: explorer.state.aoi is not None)
+    later = explorer.state.aoi
+    gate.set()
+    until(lambda: threading.active_count() and not explorer.desk._runner.running("area"))
+    time.sleep(0.3)
+    assert explorer.state.aoi == later and later["coordinates"][0][0][0] >= 10
+
+
+def test_all_that_lies_beside_a_shapefile_may_be_given(shared_data: Path) -> None:
+    from extenso_nb import aoi
+
+    import shapely
+
+    made = _shapefile({"a": (0, 0, 1, 1), "b": (4, 4, 5, 5)})
+    found = uploaded({**made, "a.sbn": b"x", "a.shp.xml": b"<x/>"})
+    assert found.geometry.equals(shapely.union_all([shapely.box(0, 0, 1, 1), shapely.box(4, 4, 5, 5)]))
+    with pytest.raises(errors.AreaError):
+        uploaded({})
+    with pytest.raises(errors.AreaError):
+        uploaded({"a.shx": made["a.shx"]})
+    assert aoi.area(made).km2 > 0
+
+
+def _shapefile(boxes: dict[str, Any]) -> dict[str, bytes]:
+    import tempfile
+
+    import geopandas
+    import shapely
+
+    files = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, bounds in boxes.items():
+            geopandas.GeoDataFrame(geometry=[shapely.box(*bounds)], crs=4326).to_file(Path(folder) / f"{name}.shp")
+        for path in Path(folder).iterdir():
+            files[path.name] = path.read_bytes()
+    return files
+
+
+# --- views -----------------------------------------------------------------------------------------------------------
+def test_a_view_that_is_drawn_by_two_threads_ends_with_the_newest(make: Any) -> None:
+    make(resume=False)
+    state, held, gate = ExplorerState(), threading.Event(), threading.Event()
+
+    class View(Panel):
+        _esm = "export default {};"
+        shown = ""
+
+        def show(self) -> None:
+            text = self.state.q
+            if text == "old":
+                held.set()
+                gate.wait(1)
+            self.shown = text
+
+    view = View(Desk(state=state))
+    view.watch(view.show, "q")
+    thread = threading.Thread(target=lambda: setattr(state, "q", "old"))
+    thread.start()
+    assert held.wait(5)
+    other = threading.Thread(target=lambda: setattr(state, "q", "new"))
+    other.start()
+    other.join(0.2)
+    gate.set()
+    thread.join()
+    other.join()
+    assert view.shown == "new" == state.q
+
+
+def test_a_part_that_is_closed_looks_no_longer_and_leaves_no_widget(make: Any) -> None:
+    from ipywidgets.widgets import widget
+
+    from extenso_nb.widgets import AreaPicker, OrderBoard, SearchForm
+
+    explorer = make(resume=False)
+    before, watched = set(widget._instances), _watchers(explorer.state)
+    for kind in (Basket, ResultsView, OrderBoard, SearchForm, AreaPicker):
+        kind(explorer.desk).close()
+        assert _watchers(explorer.state) == watched, kind
+        assert set(widget._instances) == before, kind
+    for kind in (Basket, ResultsView, OrderBoard, SearchForm, AreaPicker):
+        kind().close()
+        assert set(widget._instances) == before, kind
+    explorer.state.collection = "S1"
+
+
+def _watchers(state: ExplorerState) -> int:
+    return sum(len(found) for kinds in state._trait_notifiers.values() for found in kinds.values())
+
+
+# --- names in the notebook -------------------------------------------------------------------------------------------
+def test_a_name_of_the_user_or_of_python_is_never_taken(make: Any) -> None:
+    gateway, names = Gateway(), {"ex": "the package", "eo": "the session"}
+    explorer = searched(make, gateway, chosen=1, namespace=names)
+    explorer.order()
+    until(lambda: explorer.state.orders.get("1", {}).get("order", {}).get("status") == "delivered")
+    for wanted in ("ex", "eo", "print"):
+        explorer.state.variable = wanted
+        explorer.load("1-1").result(5)
+        assert explorer.state.loaded["name"] == f"{wanted}_2"
+    assert (names["ex"], names["eo"]) == ("the package", "the session") and "print" not in names
+    explorer.state.variable = "scene"
+    explorer.load("1-1").result(5)
+    names["scene"] = "what I made of it"
+    explorer.load("1-1").result(5)
+    assert names["scene"] == "what I made of it"
+    assert explorer.state.loaded["name"] == "scene_2" == explorer.desk.named["1-1"]
+
+
+def test_the_code_shown_is_for_the_gateway_of_the_explorer(make: Any) -> None:
+    explorer = make(resume=False)
+    explorer.desk.url = "https://anna:hunter2@far.example.org"
+    explorer.header.showing = "code"
+    for text in explorer.header.code.values():
+        assert "https://far.example.org" in text and "hunter2" not in text
+    explorer.state.update(aoi_valid=False, aoi_text="crosses itself")
+    assert explorer.header.code == {} and "no area" in explorer.header.code_note
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+def test_following_does_not_hide_an_error() -> None:
+    gateway = Gateway()
+    state = found_state(gateway)
+    state.select([product(0).id])
+    asyncio.run(ordering.order(state, gateway))
+    gateway.fail["status"] = [errors.GatewayUnreachable("away") for _ in range(3)]
+    shown: list[str] = []
+    state.observe(lambda change: shown.append(change["new"]["title"]), "message")
+
+    async def run() -> None:
+        following = asyncio.create_task(ordering.follow(state, gateway, 1, poll=QUICK))
+        while gateway.count("status") < 2:
+            await asyncio.sleep(0)
+        state.fail("The search failed.", errors.QueryError("No such field."))
+        while gateway.count("deliveries") < 1:
+            await asyncio.sleep(0)
+        assert state.message["title"].startswith("The search failed"), shown
+        await following
+
+    asyncio.run(run())
+    assert sum("no news" in title for title in shown) == 1
+
+
+# --- states from elsewhere -------------------------------------------------------------------------------------------
+HOSTILE_STATES: list[dict[str, Any]] = [
+    {"orders": {"x": {"order": {}, "deliveries": []}}},
+    {"orders": {"1": {}}},
+    {"orders": {"1": []}},
+    {"aoi": {"type": "Polygon", "coordinates": "no"}},
+    {"found_aoi": {"type": "Sphere"}},
+    {"kept": {"a": {"id": "a"}}, "selected": ["a"]},
+    {"kept": {"a": 1}},
+    {"estimate": {"total": "much"}},
+    {"destination": {}},
+    {"destination": {"kind": "bucket", "endpoint": "https://a:b@host"}},
+    {"destination": {"kind": "free", "secretKey": "s3cr3t"}},
+    {"opacities": {"a": "thick"}},
+    {"kept": {"another": product(1).to_wire()}, "selected": ["another"]},
+    {"products": [1]},
+    {"filters": 3},
+    {"page_size": 10**9},
+]
+
+
+@pytest.mark.parametrize("values", HOSTILE_STATES, ids=[json.dumps(item)[:40] for item in HOSTILE_STATES])
+def test_a_state_that_cannot_be_is_refused_when_it_is_read(values: dict[str, Any]) -> None:
+    from pydantic import ValidationError
+
+    good = ExplorerState(products=(product(1),), aoi=box(0, 0, 1, 1)).to_dict()
+    assert ExplorerState.from_dict(good).to_dict() == good
+    with pytest.raises((TraitError, ValidationError)) as caught:
+        ExplorerState.from_dict({**good, **values})
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_days_are_those_of_the_calendar_at_its_edges() -> None:
+    for first, last in ((date(2024, 2, 28), date(2024, 3, 1)), (date(2023, 12, 31), date(2024, 1, 1))):
+        parts = actions.spans(first, last)
+        assert parts[0][0] == first and parts[-1][1] == last
+        assert all((after[0] - before[1]).days == 1 for before, after in zip(parts, parts[1:], strict=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import builtins
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, cast
@@ -67,7 +68,8 @@ class Desk:
         self._connect = connect or (session.async_client if session is not None else _no_gateway)
         self._opener = open or (session.open if session is not None else _no_gateway)
         self._namespace = _notebook() if namespace is None else namespace
-        self._named: dict[str, tuple[str, str]] = {}
+        self._named: dict[str, tuple[str, str, int]] = {}
+        """Of a delivery that is loaded: the name wanted, the one taken, and which object was put there."""
         self._attention = Attention(self.state)
         self._connecting: asyncio.Task[Any] | None = None
         self._runner = Runner()
@@ -106,7 +108,7 @@ class Desk:
     @property
     def named(self) -> dict[str, str]:
         """Deliveries that are loaded: identifier -> what it is called in the notebook."""
-        return {key: name for key, (_, name) in self._named.items()}
+        return {key: name for key, (_, name, _) in self._named.items()}
 
     def _pictures(self, ids: Sequence[str]) -> Mapping[str, bytes]:
         uris = {key: self.state.thumbnails.get(key) for key in ids}
@@ -324,13 +326,14 @@ class Desk:
         if self._namespace is None:
             return ""
         wanted, number = self.state.variable, 1
-        before, name = self._named.get(delivery_id, ("", ""))
-        if before != wanted:
+        before, name, put = self._named.get(delivery_id, ("", "", 0))
+        ours = before == wanted and (name not in self._namespace or id(self._namespace[name]) == put)
+        if not ours:
             name = wanted
-            while name in self._namespace:
+            while name in self._namespace or hasattr(builtins, name):
                 number += 1
                 name = f"{wanted}_{number}"
-            self._named[delivery_id] = (wanted, name)
+        self._named[delivery_id] = (wanted, name, id(tree))
         self._namespace[name] = tree
         return name
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 from traitlets import Dict, List, TraitError, Unicode, validate
@@ -22,9 +21,9 @@ KEYS: list[dict[str, str]] = [
     {"keys": "M", "does": "lay its quicklook on the map, or take it off"},
     {"keys": "Escape", "does": "back, and close what is open"},
 ]
-_LANGUAGES = {"Python": "to_python", "Shell": "to_cli", "curl": "to_curl"}
+_LANGUAGES = {"Python": "python", "Shell": "cli", "curl": "curl"}
 _EXPORTED = (
-    "aoi", "collection", "product_type", "start", "stop", "cloud", "filters", "q", "sort", "page_size", "selected",
+    "aoi", "aoi_valid", "collection", "product_type", "start", "stop", "cloud", "filters", "q", "sort", "page_size", "selected",
     "destination",
 )  # fmt: skip
 """What the code depends on."""
@@ -76,9 +75,8 @@ class Header(Panel):
         """The search as code, while somebody looks at it. A form that cannot be searched has none, and says why."""
         if self.showing != "code":
             return
-        export = import_module(f"{__package__}.export")
         try:
-            code = {name: str(getattr(export, verb)(self.state)) for name, verb in _LANGUAGES.items()}
+            code = {name: self.desk.code(kind) for name, kind in _LANGUAGES.items()}
         except ExtensoError as error:
             self.code, self.code_note = {}, f"{error.message} {error.hint}"
         else:

@@ -148,7 +148,7 @@ async def follow(
     state: ExplorerState, client: AsyncGateway, order_id: int, *, poll: retry.Retry = retry.POLL
 ) -> Order | None:
     """Keep an order up to date until it has ended. A gateway that does not answer is asked again, with a message."""
-    attempt, lost = 0, False
+    attempt, lost, said = 0, False, {}
     while True:
         attempt += 1
         try:
@@ -159,16 +159,20 @@ async def follow(
                 return None
             raise
         except ExtensoError as error:
+            if not lost:  # said once: again and again it would hide what else is said
+                why = failures.cause(error)
+                title = f"Order {order_id}: no news for now, asking again" + (f": {why}." if why else ".")
+                state.say("warning", title, failures.detail(error), error.hint)
+                said = dict(state.message)
             lost = True
-            why = failures.cause(error)
-            title = f"Order {order_id}: no news for now, asking again" + (f": {why}." if why else ".")
-            state.say("warning", title, failures.detail(error), error.hint)
         else:
             changed = _differs(state, now, rows)
             state.put_order(now, rows)
             if lost:
                 lost, attempt = False, 0
-                state.say("info", f"Order {order_id}: the gateway answers again.")
+                with state.lock:
+                    if state.message == said:
+                        state.say("info", f"Order {order_id}: the gateway answers again.")
             if now.ended and ended([row.to_wire() for row in rows]):
                 await refresh_account(state, client)
                 _say_ended(state, now, rows)

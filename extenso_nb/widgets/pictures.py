@@ -155,5 +155,7 @@ def _draped(product: Product, content: bytes) -> dict[str, Any]:
     try:
         picture, bounds = geometry.warp(content, geometry.nodes(product), shape if product.collection == "S2" else None)
     except OSError as error:
-        raise InputError(f"The quicklook of {product.id} cannot be read: {error}.", hint="See its footprint.") from error
+        raise InputError(
+            f"The quicklook of {product.id} cannot be read: {error}.", hint="See its footprint."
+        ) from error
     return {"url": "data:image/webp;base64," + base64.b64encode(picture).decode(), "bounds": bounds}

@@ -12,7 +12,8 @@ from datetime import date
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, cast
 
-from traitlets import All, Bool, Dict, Float, HasTraits, Int, List, TraitError, Tuple, Unicode, validate
+from pydantic import ValidationError
+from traitlets import Bool, Dict, Float, HasTraits, Int, List, TraitError, Tuple, Unicode, validate
 from traitlets import observe as on_change
 
 from extenso_nb.errors import AreaError, ExtensoError, InputError
@@ -144,8 +145,6 @@ class ExplorerState(HasTraits):
         "estimate", "orders", "opened", "variable", "message",
     )  # fmt: skip
 
-    _noted: list[tuple[Any, ...]] | None = None
-
     def __init__(self, **values: Any) -> None:
         self.lock = threading.RLock()
         self.generation = 0
@@ -155,22 +154,6 @@ class ExplorerState(HasTraits):
         self._dropped: set[str] = set()
         self._shares: tuple[Any, dict[str, float | None]] = (None, {})
         super().__init__(**values)
-
-    # --- who watches ---------------------------------------------------------------------------------------------
-    def observe(self, handler: Any, names: Any = All, type: Any = "change") -> None:  # noqa: A002 - as in traitlets
-        """As of HasTraits; within `noted` also written down."""
-        super().observe(handler, names=names, type=type)
-        if self._noted is not None:
-            self._noted.append((handler, names, type))
-
-    @contextmanager
-    def noted(self) -> Iterator[list[tuple[Any, ...]]]:
-        """The arguments of all `observe` within, for `unobserve`: views that end must not go on drawing."""
-        self._noted = []
-        try:
-            yield self._noted
-        finally:
-            self._noted = None
 
     # --- values that are refused ---------------------------------------------------------------------------------
     @validate("collection")
@@ -522,9 +505,36 @@ class ExplorerState(HasTraits):
 
         Raises TraitError or pydantic's ValidationError for values that cannot be.
         """
+        _check_saved(values)
         known = {name: _copied(values[name]) for name in cls._saved if name in values}
         products = tuple(Product.from_wire(body) for body in values.get("products", ()))
         return cls(products=products, **known)
+
+
+def _check_saved(values: Mapping[str, Any]) -> None:
+    """Raise TraitError, or ValidationError of a noun, for what views could not draw, or would show under another name."""
+    from extenso_nb.aoi import area
+
+    try:
+        kept = {key: Product.from_wire(body).id for key, body in (values.get("kept") or {}).items()}
+        orders = dict(values.get("orders") or {})
+        names = {key: str(Order.from_wire(entry["order"]).id) for key, entry in orders.items()}
+        for entry in orders.values():
+            for row in entry["deliveries"]:
+                Delivery.from_wire(row)
+        if values.get("estimate") is not None:
+            Estimate.from_wire(values["estimate"])
+        for name in ("aoi", "found_aoi"):
+            if values.get(name) is not None:
+                area(values[name])
+        for value in (values.get("opacities") or {}).values():
+            float(value)
+    except ValidationError:
+        raise
+    except (ExtensoError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TraitError(f"The state cannot be read: {type(error).__name__}: {error}") from error
+    if wrong := [key for found in (kept, names) for key, own in found.items() if key != own]:
+        raise TraitError(f"The state cannot be read: what stands under {wrong[0]!r} has another name.")
 
 
 def _whole(label: str, text: str) -> int:
