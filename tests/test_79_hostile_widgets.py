@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
 import time
@@ -96,12 +97,14 @@ def test_the_same_basket_is_the_same_order_whatever_was_tried_in_between(others:
     asyncio.run(ordering.order(state, gateway))
     state.select([product(number).id for number in others])
     placed = asyncio.run(ordering.order(state, gateway))
-    assert placed is not None and placed.id == 1
+    assert placed is not None
+    assert placed.id == 1
     bodies = [call[1:] for call in gateway.calls if call[0] == "order"]
     assert bodies[0] == bodies[2], "the gateway refuses the same key with another body"
     state.select([product(number).id for number in others])
     placed = asyncio.run(ordering.order(state, gateway))
-    assert placed is not None and placed.id == 3, "after it was placed, it is a new order"
+    assert placed is not None
+    assert placed.id == 3, "after it was placed, it is a new order"
 
 
 def test_an_order_that_is_placed_is_followed_even_if_the_waiting_is_stopped(make: Any) -> None:
@@ -124,7 +127,8 @@ def test_an_order_goes_into_the_bucket_that_is_shown() -> None:
     state.destination = {"kind": "bucket", "endpoint": "https://s3.example.org", "bucket": "another"}
     state.select([product(0).id])
     assert asyncio.run(ordering.order(state, gateway)) is None
-    assert gateway.buckets == [] and "another" in state.message["detail"]
+    assert gateway.buckets == []
+    assert "another" in state.message["detail"]
 
 
 def test_what_failed_in_one_bucket_is_not_sent_to_another() -> None:
@@ -139,7 +143,8 @@ def test_what_failed_in_one_bucket_is_not_sent_to_another() -> None:
     state.orders = {"1": {**state.orders["1"], "order": order}}
     state.bucket = bucket("mine")
     assert asyncio.run(ordering.retry_order(state, gateway, 1)) is None
-    assert gateway.buckets == [None] and "theirs" in state.message["detail"]
+    assert gateway.buckets == [None]
+    assert "theirs" in state.message["detail"]
     state.bucket = bucket("theirs")
     assert asyncio.run(ordering.retry_order(state, gateway, 1)) is not None
 
@@ -154,12 +159,16 @@ def test_a_retry_whose_answer_was_lost_is_the_same_order_and_what_is_on_order_is
     gateway.fail["order"] = [errors.GatewayUnreachable("lost")]
     asyncio.run(ordering.retry_order(state, gateway, 1))
     placed = asyncio.run(ordering.retry_order(state, gateway, 1))
-    assert placed is not None and placed.id == 2 and len(gateway.placed) == 2
+    assert placed is not None
+    assert placed.id == 2
+    assert len(gateway.placed) == 2
     assert asyncio.run(ordering.retry_order(state, gateway, 1)) is None, "its products are on order"
-    assert len(gateway.placed) == 2 and state.message["level"] == "error"
+    assert len(gateway.placed) == 2
+    assert state.message["level"] == "error"
     asyncio.run(ordering.follow(state, gateway, 2, poll=QUICK))
     placed = asyncio.run(ordering.retry_order(state, gateway, 1))
-    assert placed is not None and placed.id == 3, "that failed as well: it may be tried again"
+    assert placed is not None
+    assert placed.id == 3, "that failed as well: it may be tried again"
 
 
 def test_an_order_that_was_deleted_does_not_come_back_with_a_late_answer(make: Any) -> None:
@@ -203,9 +212,11 @@ def test_an_order_that_was_placed_or_cancelled_is_not_said_to_have_failed() -> N
 
     gateway.deliveries = deliveries  # type: ignore[method-assign]
     assert asyncio.run(ordering.retry_order(state, gateway, 1)) is not None
-    assert state.message["level"] == "success" and "2" in state.orders
+    assert state.message["level"] == "success"
+    assert "2" in state.orders
     asyncio.run(ordering.cancel_order(state, gateway, 2))
-    assert "cancelled" in state.message["title"] and state.message["level"] == "info"
+    assert "cancelled" in state.message["title"]
+    assert state.message["level"] == "info"
 
 
 @pytest.mark.parametrize("endpoint", ["https://AKIA:s3cr3t@s3.example.org", "AKIA:s3cr3t@s3.example.org/b"])
@@ -215,7 +226,8 @@ def test_keys_in_an_endpoint_reach_no_trait(endpoint: str) -> None:
         desk.use_bucket(bucket(endpoint=endpoint))
     with pytest.raises(TraitError) as refused:
         desk.state.destination = {"kind": "bucket", "endpoint": endpoint}
-    assert desk.state.destination == {"kind": "free"} and desk.state.bucket is None
+    assert desk.state.destination == {"kind": "free"}
+    assert desk.state.bucket is None
     assert "s3cr3t" not in f"{caught.value} {caught.value.hint} {refused.value} {desk.state.to_dict()}"
     with pytest.raises(TraitError):
         desk.state.destination = {"kind": "bucket", "secret_key": "s3cr3t"}
@@ -252,7 +264,8 @@ def test_a_search_that_is_cancelled_before_it_begins_did_not_fail(make: Any) -> 
     gate.set()
     until(lambda: not explorer.state.busy)
     time.sleep(0.05)
-    assert not explorer.state.failed and explorer.state.message["title"] == "The search was cancelled."
+    assert not explorer.state.failed
+    assert explorer.state.message["title"] == "The search was cancelled."
 
 
 def test_what_is_refused_changes_nothing_else(make: Any) -> None:
@@ -295,7 +308,8 @@ def test_a_timeline_stands_although_the_gateway_orders_wrongly() -> None:
 
     gateway.search_page = wrong  # type: ignore[method-assign]
     asyncio.run(actions.timeline(state, gateway))
-    assert state.timeline is not None and sum(row["count"] for row in state.timeline["bins"]) == 12
+    assert state.timeline is not None
+    assert sum(row["count"] for row in state.timeline["bins"]) == 12
 
 
 def test_bars_that_are_not_all_say_so() -> None:
@@ -310,7 +324,8 @@ def test_bars_that_are_not_all_say_so() -> None:
     gateway.search_page = unsorted  # type: ignore[method-assign]
     asyncio.run(actions.timeline(state, gateway))
     assert state.timeline is not None
-    assert sum(row["count"] for row in state.timeline["bins"]) < state.total and not state.timeline["complete"]
+    assert sum(row["count"] for row in state.timeline["bins"]) < state.total
+    assert not state.timeline["complete"]
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -354,9 +369,11 @@ def test_a_picture_that_is_none_spoils_no_other(content: bytes) -> None:
     assert state.message["title"] == "1 of 4 thumbnails could not be fetched."
     state.detailed = product(0).id
     asyncio.run(pictures.details(state, gateway, product(0).id))
-    assert state.details["picture"] == "" and "could not be fetched" in state.details["note"]
+    assert state.details["picture"] == ""
+    assert "could not be fetched" in state.details["note"]
     asyncio.run(pictures.drape(state, gateway, product(0).id))
-    assert state.drapes == {} and state.message["level"] == "error"
+    assert state.drapes == {}
+    assert state.message["level"] == "error"
     assert "fault of extenso_nb" not in state.message["hint"]
 
 
@@ -390,7 +407,7 @@ def test_two_gateways_that_are_remembered_at_once_are_both_remembered(monkeypatc
         return found
 
     monkeypatch.setattr(memory, "_read", slow)
-    form = {name: "" for name in memory.FIELDS}
+    form = dict.fromkeys(memory.FIELDS, "")
     names = [f"gateway {number}" for number in range(6)]
     threads = [threading.Thread(target=memory.remember, args=(name, form)) for name in names]
     for thread in threads:
@@ -441,13 +458,14 @@ def test_a_file_that_takes_long_to_read_does_not_replace_a_later_area(make: Any,
     gate.set()
     until(lambda: threading.active_count() and not explorer.desk._runner.running("area"))
     time.sleep(0.3)
-    assert explorer.state.aoi == later and later["coordinates"][0][0][0] >= 10
+    assert explorer.state.aoi == later
+    assert later["coordinates"][0][0][0] >= 10
 
 
 def test_all_that_lies_beside_a_shapefile_may_be_given(shared_data: Path) -> None:
-    from extenso_nb import aoi
-
     import shapely
+
+    from extenso_nb import aoi
 
     made = _shapefile({"a": (0, 0, 1, 1), "b": (4, 4, 5, 5)})
     found = uploaded({**made, "a.sbn": b"x", "a.shp.xml": b"<x/>"})
@@ -535,7 +553,8 @@ def test_a_name_of_the_user_or_of_python_is_never_taken(make: Any) -> None:
         explorer.state.variable = wanted
         explorer.load("1-1").result(5)
         assert explorer.state.loaded["name"] == f"{wanted}_2"
-    assert (names["ex"], names["eo"]) == ("the package", "the session") and "print" not in names
+    assert (names["ex"], names["eo"]) == ("the package", "the session")
+    assert "print" not in names
     explorer.state.variable = "scene"
     explorer.load("1-1").result(5)
     names["scene"] = "what I made of it"
@@ -549,9 +568,11 @@ def test_the_code_shown_is_for_the_gateway_of_the_explorer(make: Any) -> None:
     explorer.desk.url = "https://anna:hunter2@far.example.org"
     explorer.header.showing = "code"
     for text in explorer.header.code.values():
-        assert "https://far.example.org" in text and "hunter2" not in text
+        assert "https://far.example.org" in text
+        assert "hunter2" not in text
     explorer.state.update(aoi_valid=False, aoi_text="crosses itself")
-    assert explorer.header.code == {} and "no area" in explorer.header.code_note
+    assert explorer.header.code == {}
+    assert "no area" in explorer.header.code_note
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
@@ -613,5 +634,45 @@ def test_a_state_that_cannot_be_is_refused_when_it_is_read(values: dict[str, Any
 def test_days_are_those_of_the_calendar_at_its_edges() -> None:
     for first, last in ((date(2024, 2, 28), date(2024, 3, 1)), (date(2023, 12, 31), date(2024, 1, 1))):
         parts = actions.spans(first, last)
-        assert parts[0][0] == first and parts[-1][1] == last
-        assert all((after[0] - before[1]).days == 1 for before, after in zip(parts, parts[1:], strict=False))
+        assert parts[0][0] == first
+        assert parts[-1][1] == last
+        assert all((after[0] - before[1]).days == 1 for before, after in itertools.pairwise(parts))
+
+
+FOOTPRINTS: list[Any] = [
+    {"type": "Polygon", "coordinates": [[[0, 0], [2, 2], [2, 0], [0, 2], [0, 0]]]},
+    {"type": "Polygon", "coordinates": []},
+    {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]},
+    {"type": "Polygon", "coordinates": [[["a", "b"], [1, 1], [2, 2], ["a", "b"]]]},
+    {"type": "Polygon", "coordinates": [[[0, 0], [1e9, 0], [1, float("nan")], [0, 0]]]},
+    {"type": "MultiPolygon", "coordinates": [box(0, 0, 2, 2)["coordinates"], box(1, 1, 3, 3)["coordinates"]]},
+    {"type": "Point", "coordinates": [1, 1]},
+    {"type": "GeometryCollection", "geometries": []},
+    {"type": "Sphere"},
+    {},
+]
+
+
+@pytest.mark.parametrize("footprint", FOOTPRINTS, ids=str)
+def test_a_footprint_that_is_none_hides_no_other_product(make: Any, footprint: Any) -> None:
+    gateway = Gateway(4)
+    page = gateway.search_page
+    gateway.products[3] = product(3, footprint=footprint)
+
+    async def search_page(collection: str, *, q: str = "*", **options: Any) -> Any:
+        return await page(collection, **options)
+
+    gateway.search_page = search_page  # type: ignore[method-assign]
+    explorer = make(gateway, resume=False)
+    explorer.state.aoi = box(0, 40, 2, 41)
+    explorer.search().result(5)
+    until(lambda: not explorer.state.busy)
+    assert [item["id"] for item in explorer.results.items] == [product(number).id for number in range(4)]
+    assert explorer.results.items[0]["cover"] not in {"", "0 %"}
+    assert explorer.state.message["title"] == "4 products found, all shown."
+    explorer.state.select([product(3).id])
+    explorer.state.hovered = product(3).id
+    explorer.map.zoom_to_results()
+    assert explorer.basket.facts[0] == "1 product"
+    assert str(explorer.static())
+    assert ExplorerState.from_dict(explorer.state.to_dict()).coverage() == explorer.state.coverage()

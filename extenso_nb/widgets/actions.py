@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from extenso_nb.models import Account, BucketProperties, Delivery, Estimate, Order, Page, Product
+from extenso_nb.widgets.footprints import mended
 from extenso_nb.widgets.state import ExplorerState
 
 __all__ = ["AsyncGateway", "action", "load_more", "said_again", "search", "timeline"]
@@ -121,10 +122,11 @@ async def search(state: ExplorerState, client: AsyncGateway, *, generation: int 
             return
         state.say("info", f"Searching {form['collection']} ...")
     page = await client.search_page(form["collection"], q=q, start=0, rows=rows, orderby=form["sort"] or None)
+    products = mended(page.data)
     with state.lock:
         if generation != state.generation:
             return
-        there = {product.id: product for product in page.data}  # one that comes twice is one
+        there = {product.id for product in products}
         state.clear_results()
         state.update(
             found_aoi=aoi,
@@ -136,7 +138,7 @@ async def search(state: ExplorerState, client: AsyncGateway, *, generation: int 
             searched=True,
             failed=False,
             thumbnails={key: uri for key, uri in state.thumbnails.items() if key in there},
-            products=tuple(there.values()),
+            products=products,
         )
     _say_found(state)
 
@@ -156,7 +158,7 @@ async def load_more(state: ExplorerState, client: AsyncGateway) -> None:
     """Append the next page of the search that is shown, whatever the form says by now."""
     if not state.searched or len(state.products) >= state.total:
         return
-    generation, start, fresh = state.generation, len(state.products), {}
+    generation, start = state.generation, len(state.products)
     known = {product.id for product in state.products}
     while True:
         page = await client.search_page(
@@ -164,7 +166,7 @@ async def load_more(state: ExplorerState, client: AsyncGateway) -> None:
         )
         # New products may have come in between and shifted the pages: what is there already is not shown twice, and
         # a page of nothing else is passed over.
-        fresh = {product.id: product for product in page.data if product.id not in known}
+        fresh = mended(product for product in page.data if product.id not in known)
         start += len(page.data)
         if fresh or not page.data:
             break
@@ -173,7 +175,7 @@ async def load_more(state: ExplorerState, client: AsyncGateway) -> None:
             return
         # An empty page means that the catalogue has shrunk; the total says so, or "load more" would never end.
         total = page.total_results if page.data else len(state.products)
-        state.update(products=(*state.products, *fresh.values()), total=total)
+        state.update(products=(*state.products, *fresh), total=total)
     _say_found(state)
 
 

@@ -154,7 +154,7 @@ class Desk:
         if form is None:
             return None
         try:
-            ExplorerState(**form)  # all or nothing: what cannot be must not leave half a form
+            ExplorerState.from_dict(form)  # all or nothing: what cannot be must not leave half a form
             self.state.update(**form)
         except TraitError as error:
             self.state.fail("The last search cannot be taken up.", error)

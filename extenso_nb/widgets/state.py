@@ -20,6 +20,7 @@ from extenso_nb.errors import AreaError, ExtensoError, InputError
 from extenso_nb.models import DELIVERY_ENDED, Account, BucketProperties, Delivery, Estimate, Order, Product
 from extenso_nb.widgets import failures
 from extenso_nb.widgets.facets import FACETS, fails
+from extenso_nb.widgets.footprints import mended
 from extenso_nb.widgets.offers import CLOUDY, COLLECTIONS, FILTERS
 
 __all__ = ["FREE", "ExplorerState", "guard", "strict"]
@@ -273,7 +274,7 @@ class ExplorerState(HasTraits):
         traits = self.traits()
         with self.lock:
             for name, value in changes.items():
-                traits[name]._validate(self, value)
+                traits[name]._validate(self, value)  # noqa: SLF001 - HasTraits itself tries values in no other way
             for name, value in changes.items():
                 setattr(self, name, value)
 
@@ -507,7 +508,7 @@ class ExplorerState(HasTraits):
         """
         _check_saved(values)
         known = {name: _copied(values[name]) for name in cls._saved if name in values}
-        products = tuple(Product.from_wire(body) for body in values.get("products", ()))
+        products = mended(Product.from_wire(body) for body in values.get("products", ()))
         return cls(products=products, **known)
 
 
