@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any, overload
 
-from extenso_nb import _html
+from extenso_nb import _html, products
+from extenso_nb.errors import ProductIdError
 from extenso_nb.models import Product
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
 
-__all__ = ["SearchResult", "short_name"]
+__all__ = ["SearchResult", "short_id", "short_name"]
 
 Thumbnails = Callable[[Sequence[str]], Mapping[str, bytes]]
 
@@ -223,11 +224,23 @@ def _feature(product: Product) -> dict[str, Any]:
 
 def short_name(product: Product) -> str:
     """What to call a product where space is short: `S2A L2A 31TCJ`, `S1A GRD`, `S5P L2__NO2___`."""
-    unit = product.platform.replace("Sentinel-", "S")
-    kind = product.product_type
+    return _short(product.platform, product.product_type, product.tile_id)
+
+
+@lru_cache(maxsize=4096)
+def short_id(product_id: str) -> str:
+    """What to call a product of which only the identifier is known: `S2A L2A 31TCJ 2024-06-01`."""
+    try:
+        product = products.parse(product_id)
+    except ProductIdError:
+        return product_id if len(product_id) <= 40 else product_id[:37] + "..."
+    return f"{_short(product.platform, product.product_type, product.tile_id)} {product.start:%Y-%m-%d}"
+
+
+def _short(platform: str, kind: str, tile: str | None) -> str:
     if kind.startswith("S2MSI"):
         kind = "L" + kind.removeprefix("S2MSI")  # everybody calls S2MSI2A L2A
-    return " ".join(part for part in (unit, kind, product.tile_id) if part)
+    return " ".join(part for part in (platform.replace("Sentinel-", "S"), kind, tile) if part)
 
 
 def _card(product: Product, picture: bytes | None) -> str:

@@ -25,9 +25,10 @@ from desk_gateway import (
 from traitlets import TraitError
 
 from extenso_nb import errors, models
+from extenso_nb.results import short_id
 from extenso_nb.widgets import ordering
 from extenso_nb.widgets.basket import facts, quota
-from extenso_nb.widgets.board import order_row, short_id
+from extenso_nb.widgets.board import order_row
 from extenso_nb.widgets.state import ExplorerState
 
 ACCESS, SECRET = "AKIA-only-for-you", "s3cr3t-only-for-you"
@@ -409,22 +410,16 @@ def test_the_head_says_which_gateway_and_whether_it_answers(make: Any) -> None:
 
 def test_code_is_written_while_somebody_looks_at_it(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-
     explorer = make(resume=False)
-    state = explorer.state
-
-    def write(kind: str) -> str:
-        state.search_arguments()
-        written.append(state.collection)
-        return f"search {state.collection}"
-
-    monkeypatch.setattr(explorer.desk, "code", write)
+    code = explorer.desk.code
+    monkeypatch.setattr(explorer.desk, "code", lambda kind: (written.append(kind), code(kind))[1])
     explorer.state.collection = "S1"
     assert written == []
     browser_sets(explorer.header, showing="code")
-    assert explorer.header.code == {"Python": "search S1", "Shell": "search S1", "curl": "search S1"}
+    assert list(explorer.header.code) == ["Python", "Shell", "curl"]
+    assert 'eo.search("S1"' in explorer.header.code["Python"]
     explorer.state.collection = "S3"
-    assert explorer.header.code["curl"] == "search S3"
+    assert "extenso search S3" in explorer.header.code["Shell"]
     explorer.state.update(start="2024-07-01", stop="2024-06-01")
     assert explorer.header.code == {}
     assert "after the last" in explorer.header.code_note

@@ -151,14 +151,16 @@ def test_nothing_found_and_a_failure_look_different() -> None:
     asyncio.run(actions.search(failing, gateway))
     page = seen(failing)
     assert "Nothing matches" not in page.text
-    for words in ("The search failed.", "The archive is down.", "Wait."):
+    for words in ("The search failed: no source answers.", "The archive is down.", "Wait."):
         assert words in page.text
 
 
 def test_it_hides_what_the_facets_hide() -> None:
-    state = found_state(Gateway(4))
-    kept = str(state.products[1].id)
-    state.facets = {"id": [kept]}
+    gateway = Gateway(4)
+    gateway.products[1] = product(1, tile_id="31TDJ")
+    state = found_state(gateway)
+    kept = state.products[1].id
+    state.facets = {"tile_id": ["31TDJ"]}
     page = seen(state)
     assert kept in page.text
     assert state.products[0].id not in page.text

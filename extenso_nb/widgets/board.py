@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from traitlets import Bool, Dict, List, TraitError, Unicode
 
-from extenso_nb import _html, products
-from extenso_nb.errors import ProductIdError
+from extenso_nb import _html
 from extenso_nb.models import Destination, Order
+from extenso_nb.results import short_id
 from extenso_nb.widgets.basket import alone
 from extenso_nb.widgets.panel import Panel, Source, script, style
 from extenso_nb.widgets.state import guard
 
-__all__ = ["OrderBoard", "short_id"]
+__all__ = ["OrderBoard"]
 
 WORDS = {
     "queued": "queued",
@@ -185,16 +184,3 @@ def _with_names(order: dict[str, Any], named: Mapping[str, str], opened: str) ->
         for row in order["rows"]
     ]
     return {**order, "rows": rows}
-
-
-@lru_cache(maxsize=4096)
-def short_id(product_id: str) -> str:
-    """What to call a product of which only the identifier is known: `S2A L2A 31TCJ 2024-06-01`."""
-    try:
-        product = products.parse(product_id)
-    except ProductIdError:
-        return product_id if len(product_id) <= 40 else product_id[:37] + "..."
-    kind = product.product_type
-    kind = "L" + kind.removeprefix("S2MSI") if kind.startswith("S2MSI") else kind
-    parts = (product.platform.replace("Sentinel-", "S"), kind, product.tile_id, f"{product.start:%Y-%m-%d}")
-    return " ".join(part for part in parts if part)

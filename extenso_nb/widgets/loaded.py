@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from traitlets import Unicode
 
-from extenso_nb.widgets.board import short_id
+from extenso_nb.results import short_id
 from extenso_nb.widgets.panel import Panel, Source, script, style
 
 __all__ = ["Loaded"]

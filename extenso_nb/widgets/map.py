@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -198,6 +198,7 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
     def _show_products(self) -> None:
         visible = self._state.visible()
         self.overlay.found = bool(visible)
+        self.overlay.legend = legend(visible)
         self._small = self._tiny()
         self.footprints.data = collection(visible, small=self._small)
         if not any(product.id == self._state.hovered for product in visible):
@@ -297,6 +298,14 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
         super().close()
 
 
+def legend(products: Sequence[Product]) -> list[list[str]]:
+    """What the colours of these footprints say, as colour and text; nothing where there are none."""
+    clouds = [product.cloud_cover for product in products]
+    steps = [[cloud_colour(step), str(step)] for step in (0, 25, 50, 75, 100)]
+    known = steps if any(cloud is not None for cloud in clouds) else []
+    return [*known, *([[cloud_colour(None), "no cloud figure"]] if None in clouds else [])]
+
+
 class Overlay(Panel):
     """What lies over the map: the product pointed at, the legend, and what is to be done about quicklooks."""
 
@@ -311,8 +320,7 @@ class Overlay(Panel):
     size: Any = Dict(help="Pixels of the map: width, height; empty before it is shown.").tag(sync=True)
 
     def __init__(self, source: Source = None, **traits: Any) -> None:
-        steps: list[list[str]] = [[cloud_colour(step), str(step)] for step in (0, 25, 50, 75, 100)]
-        super().__init__(source, legend=[*steps, [cloud_colour(None), "no figure"]], **traits)
+        super().__init__(source, **traits)
         self.watch(self._show, "drapes", "draped", "opacity", "opacities", "swiping")
         self.answer("left", lambda _: self.state.update(hovered=""))
         self.answer("remove", lambda content: self._remove(str(content.get("id", ""))))

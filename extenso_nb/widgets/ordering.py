@@ -19,6 +19,7 @@ from extenso_nb.errors import (
     UnknownDelivery,
 )
 from extenso_nb.models import BucketProperties, Delivery, Estimate, Order
+from extenso_nb.results import short_id
 from extenso_nb.widgets import failures
 from extenso_nb.widgets.actions import AsyncGateway, action
 from extenso_nb.widgets.state import ExplorerState, ended
@@ -316,7 +317,7 @@ async def open_delivery(
         raise UnknownDelivery(f"No delivery {delivery_id!r} is listed here.")
     if row.status != "delivered":
         raise NotDelivered(f"Delivery {delivery_id} is {row.status}.", hint="Load it when it is delivered.")
-    state.say("info", f"Opening {row.product_id} ...")
+    state.say("info", f"Opening {short_id(row.product_id)} ...")
     tree = await asyncio.to_thread(open_product, row)
     if isinstance(tree, (list, tuple)):
         tree = tree[0]
@@ -338,7 +339,7 @@ async def open_delivery(
         "note": "Drawing ...",
     }
     state.update(opened=delivery_id, loaded=loaded)
-    state.say("success", f"{row.product_id} is open.", "", text)
+    state.say("success", f"{short_id(row.product_id)} is open.", "", text)
     picture, note = await asyncio.to_thread(_drawn, tree)
     with state.lock:
         if state.opened == delivery_id:

@@ -234,8 +234,8 @@ function render({ model, el }) {
     clear.disabled = !model.get("drawn");
   };
   root.append(
-    make("div", { class: "extenso-area-row" }, group, view, choose, make("div", { class: "extenso-pasting" }, paste, box)),
-    make("div", { class: "extenso-area-row extenso-area-said" }, placing, echo, clear),
+    make("div", { class: "extenso-area-row" }, group, choose, make("div", { class: "extenso-pasting" }, paste, box)),
+    make("div", { class: "extenso-area-row extenso-area-said" }, placing, echo, view, clear),
     problem,
     picker,
   );

@@ -23,7 +23,7 @@ function render({ model, el }) {
     make("div", { class: "extenso-drape-head" }, make("span", { class: "extenso-label", text: "Quicklooks, opacity" }), compare),
     rows,
   );
-  root.append(label, make("div", { class: "extenso-over-left" }, drapes, zoom), legend);
+  root.append(label, make("div", { class: "extenso-over-foot" }, drapes, zoom, legend));
 
   const row = ({ id, name, opacity }) =>
     make(
@@ -55,12 +55,14 @@ function render({ model, el }) {
       label.hidden = !model.get("label");
     }),
     watch(model, ["found"], () => {
-      zoom.disabled = !model.get("found");
+      zoom.hidden = !model.get("found");
     }),
     watch(model, ["legend"], () => {
+      const entries = model.get("legend");
+      legend.hidden = entries.length === 0;
       legend.replaceChildren(
-        make("div", { class: "extenso-label", text: "Cloud, %" }),
-        ...model.get("legend").map(([colour, text]) => {
+        entries.length > 1 ? make("div", { class: "extenso-label", text: "Cloud, %" }) : "",
+        ...entries.map(([colour, text]) => {
           const patch = make("i", {});
           patch.style.background = colour;
           return make("span", {}, patch, text);
