@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from extenso_nb.models import Account, BucketProperties, Delivery, Estimate, Order, Page, Product
+from extenso_nb.widgets.footprints import mended
 from extenso_nb.widgets.state import ExplorerState
 
 __all__ = ["AsyncGateway", "action", "load_more", "said_again", "search", "timeline"]
@@ -101,23 +102,31 @@ def said_again(function: Callable[..., Any], arguments: Sequence[Any]) -> str:
 
 # --- search ----------------------------------------------------------------------------------------------------------
 @action("search", "The search failed.", again="search")
-async def search(state: ExplorerState, client: AsyncGateway) -> None:
+async def search(state: ExplorerState, client: AsyncGateway, *, generation: int = 0) -> None:
     """Search by the form. The first page replaces what was found; a failure leaves it, with a message.
 
-    The basket is kept, whatever is found.
+    The basket is kept, whatever is found. `generation` is what `state.begin` gave when the search was asked for: nothing
+    happens when another was begun since, or this one cancelled.
     """
     from extenso_nb import query
 
-    generation = state.begin()
-    state.failed = True  # until there is an answer
-    form, aoi, rows = state.search_form(), state.aoi, state.page_size
+    with state.lock:
+        generation = generation or state.begin()
+        if generation != state.generation:
+            return
+        state.update(failed=True)  # until there is an answer
+        form, aoi, rows = state.search_form(), state.aoi, state.page_size
     q = query.combine(state.q, query.build(**state.search_arguments()))
-    state.say("info", f"Searching {form['collection']} ...")
-    page = await client.search_page(form["collection"], q=q, start=0, rows=rows, orderby=form["sort"] or None)
     with state.lock:
         if generation != state.generation:
             return
-        there = {product.id for product in page.data}
+        state.say("info", f"Searching {form['collection']} ...")
+    page = await client.search_page(form["collection"], q=q, start=0, rows=rows, orderby=form["sort"] or None)
+    products = mended(page.data)
+    with state.lock:
+        if generation != state.generation:
+            return
+        there = {product.id for product in products}
         state.clear_results()
         state.update(
             found_aoi=aoi,
@@ -129,7 +138,7 @@ async def search(state: ExplorerState, client: AsyncGateway) -> None:
             searched=True,
             failed=False,
             thumbnails={key: uri for key, uri in state.thumbnails.items() if key in there},
-            products=page.data,
+            products=products,
         )
     _say_found(state)
 
@@ -149,20 +158,21 @@ async def load_more(state: ExplorerState, client: AsyncGateway) -> None:
     """Append the next page of the search that is shown, whatever the form says by now."""
     if not state.searched or len(state.products) >= state.total:
         return
-    generation = state.generation
-    page = await client.search_page(
-        state.found_collection,
-        q=state.query,
-        start=len(state.products),
-        rows=state.page_size,
-        orderby=state.found_sort or None,
-    )
+    generation, start = state.generation, len(state.products)
+    known = {product.id for product in state.products}
+    while True:
+        page = await client.search_page(
+            state.found_collection, q=state.query, start=start, rows=state.page_size, orderby=state.found_sort or None
+        )
+        # New products may have come in between and shifted the pages: what is there already is not shown twice, and
+        # a page of nothing else is passed over.
+        fresh = mended(product for product in page.data if product.id not in known)
+        start += len(page.data)
+        if fresh or not page.data:
+            break
     with state.lock:
         if generation != state.generation:
             return
-        known = {product.id for product in state.products}
-        # New products may have come in between and shifted the pages: what is there already is not shown twice.
-        fresh = tuple(product for product in page.data if product.id not in known)
         # An empty page means that the catalogue has shrunk; the total says so, or "load more" would never end.
         total = page.total_results if page.data else len(state.products)
         state.update(products=(*state.products, *fresh), total=total)
@@ -177,8 +187,8 @@ async def timeline(state: ExplorerState, client: AsyncGateway) -> None:
     When all products are there they are counted here. Otherwise the gateway is asked, once for each bar and twice for
     the days on which the pictures begin and end; products whose time spans two bars stand in the one of their beginning.
     """
-    generation = state.generation
-    if len(state.products) >= state.total:
+    generation, total = state.generation, state.total
+    if len(state.products) >= total:
         days = [product.begin_position.date() for product in state.products]
         bins = (
             [(first, last, sum(first <= day <= last for day in days)) for first, last in spans(min(days), max(days))]
@@ -190,7 +200,7 @@ async def timeline(state: ExplorerState, client: AsyncGateway) -> None:
     with state.lock:
         if generation == state.generation:
             rows = [{"start": a.isoformat(), "stop": b.isoformat(), "count": count} for a, b, count in bins]
-            state.timeline = {"bins": rows, "complete": True}
+            state.timeline = {"bins": rows, "complete": sum(row["count"] for row in rows) >= total}
 
 
 async def _counted(state: ExplorerState, client: AsyncGateway) -> list[tuple[date, date, int]]:
@@ -201,7 +211,7 @@ async def _counted(state: ExplorerState, client: AsyncGateway) -> list[tuple[dat
 
     async def edge(direction: str) -> date:
         page = await client.search_page(collection, q=q, rows=1, orderby=f"beginposition {direction}")
-        return page.data[0].begin_position.date() if page.data else date.today()
+        return page.data[0].begin_position.date() if page.data else datetime.now(UTC).date()
 
     async def count(first: date, last: date) -> tuple[date, date, int]:
         async with slots:
@@ -209,7 +219,7 @@ async def _counted(state: ExplorerState, client: AsyncGateway) -> list[tuple[dat
             page = await client.search_page(collection, q=query.combine(q, within), rows=1)
         return first, last, page.total_results
 
-    first, last = await asyncio.gather(edge("asc"), edge("desc"))
+    first, last = sorted(await asyncio.gather(edge("asc"), edge("desc")))
     return list(await asyncio.gather(*(count(a, b) for a, b in spans(first, last))))
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import ipywidgets
@@ -15,14 +12,13 @@ from extenso_nb import _html, aoi
 from extenso_nb.errors import AreaError
 from extenso_nb.widgets.desk import desk_of
 from extenso_nb.widgets.map import MapView
-from extenso_nb.widgets.panel import Panel, Source, script, style
+from extenso_nb.widgets.panel import Panel, Source, parts_of, script, style
 
 __all__ = ["MAX_UPLOAD", "AreaBar", "AreaPicker", "uploaded"]
 
 MAX_UPLOAD = 20_000_000
 """Bytes of an upload: it goes through the notebook's own connection, which larger messages break."""
 _LIMIT = 8
-_PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 
 class AreaBar(Panel):
@@ -43,6 +39,7 @@ class AreaBar(Panel):
     def __init__(self, source: Source, view: MapView) -> None:
         super().__init__(source, target=view.map)
         self._view = view
+        self._reading = 0
         self._found: tuple[str, list[Any]] = ("", [])
         self.watch(self._show, "aoi", "aoi_text", "aoi_valid")
         self.answer("view", self._use_view)
@@ -112,15 +109,28 @@ class AreaBar(Panel):
         names = [str(name) for name in content.get("names", ())]
         files = dict(zip(names, (bytes(buffer) for buffer in buffers), strict=True))
         self.problem, self.echo = {}, f"Reading {', '.join(names)} ..."
-        self.desk.aside("area", lambda: self._take(files))
+        self._reading += 1
+        number, before = self._reading, self.state.aoi
+        self.desk.aside("area", lambda: self._take(files, number, before))
 
-    def _take(self, files: Mapping[str, bytes]) -> None:
+    def _take(self, files: Mapping[str, bytes], number: int, before: Any) -> None:
+        """Read files, and use them unless others were chosen, or an area was drawn, since."""
+        problem: AreaError | None = None
         try:
-            self._set(uploaded(files))
+            found = uploaded(files)
         except AreaError as error:
-            self.problem = {"at": "upload", "text": _both(error)}
-            self.state.fail("The file was not used as area.", error)
-        finally:
+            problem = error
+        with self.state.lock:
+            if number != self._reading:
+                return
+            if problem is not None:
+                self.problem = {"at": "upload", "text": _both(problem)}
+                self.state.fail("The file was not used as area.", problem)
+            elif self.state.aoi is not before:
+                why = "Another area was chosen while it was read."
+                self.state.say("warning", "The file was not used as area.", why, "Choose the file again to use it.")
+            else:
+                self._set(found)
             self._show()
 
 
@@ -141,27 +151,7 @@ def uploaded(files: Mapping[str, bytes]) -> aoi.Area:
             f"That is {_html.bytes_text(total)}; an upload may have {_html.bytes_text(MAX_UPLOAD)}.",
             hint="Simplify it, or read it in a cell: `explorer.state.aoi = extenso_nb.aoi.area(path).geojson`.",
         )
-    loose = {name: content for name, content in files.items() if _suffix(name) in _PARTS}
-    whole = [aoi.area(content, name=name) for name, content in files.items() if name not in loose]
-    if loose:
-        if not any(_suffix(name) == ".shp" for name in loose):
-            raise AreaError(
-                "A shapefile without its .shp.", hint="Choose the .shp with its .shx, .dbf and .prj at once."
-            )
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            for name, content in loose.items():
-                archive.writestr(PurePosixPath(name).name, content)
-        whole.append(aoi.area(buffer.getvalue(), name="shapefile.zip"))
-    if len(whole) == 1:
-        return whole[0]
-    import shapely
-
-    return aoi.area(shapely.union_all([area.geometry for area in whole]))
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+    return aoi.area(dict(files))
 
 
 class AreaPicker(ipywidgets.VBox):  # type: ignore[misc]
@@ -195,6 +185,6 @@ class AreaPicker(ipywidgets.VBox):  # type: ignore[misc]
         """Take it off the page; a desk of its own ends with it."""
         if self._owns_desk:
             self.desk.close()
-        for part in self.children:
+        for part in parts_of(self):
             part.close()
         super().close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import builtins
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, cast
@@ -67,7 +68,8 @@ class Desk:
         self._connect = connect or (session.async_client if session is not None else _no_gateway)
         self._opener = open or (session.open if session is not None else _no_gateway)
         self._namespace = _notebook() if namespace is None else namespace
-        self._named: dict[str, tuple[str, str]] = {}
+        self._named: dict[str, tuple[str, str, int]] = {}
+        """Of a delivery that is loaded: the name wanted, the one taken, and which object was put there."""
         self._attention = Attention(self.state)
         self._connecting: asyncio.Task[Any] | None = None
         self._runner = Runner()
@@ -106,7 +108,7 @@ class Desk:
     @property
     def named(self) -> dict[str, str]:
         """Deliveries that are loaded: identifier -> what it is called in the notebook."""
-        return {key: name for key, (_, name) in self._named.items()}
+        return {key: name for key, (_, name, _) in self._named.items()}
 
     def _pictures(self, ids: Sequence[str]) -> Mapping[str, bytes]:
         uris = {key: self.state.thumbnails.get(key) for key in ids}
@@ -125,7 +127,9 @@ class Desk:
         """Search by the form. A search that runs is replaced."""
         for running in ("thumbnails", "timeline"):
             self._runner.cancel(running)
-        return self._runner.submit("search", lambda: self._found(actions.search))
+        # Begun here, not on the loop: who cancels right after must come later.
+        generation = self.state.begin()
+        return self._runner.submit("search", lambda: self._found(actions.search, generation=generation))
 
     def load_more(self) -> Future[Any] | None:
         """Append the next page. Nothing happens while a search runs."""
@@ -150,7 +154,7 @@ class Desk:
         if form is None:
             return None
         try:
-            ExplorerState(**form)  # all or nothing: what cannot be must not leave half a form
+            ExplorerState.from_dict(form)  # all or nothing: what cannot be must not leave half a form
             self.state.update(**form)
         except TraitError as error:
             self.state.fail("The last search cannot be taken up.", error)
@@ -219,16 +223,16 @@ class Desk:
 
     def order(self) -> Future[Any] | None:
         """Order the basket and follow the order. Nothing happens while one is being placed."""
-        return self._runner.submit("order", lambda: self._ordered(ordering.order), replace=False)
+        what = ordering.wanted(self.state)  # what is changed until it is sent was not looked at when this was asked for
+        return self._runner.submit("order", lambda: self._ordered(ordering.order, what), replace=False)
 
     def use_bucket(self, bucket: BucketProperties | None) -> None:
         """Where the next orders go: a bucket of the user's own, or with None the free storage."""
+        place = FREE if bucket is None else ordering.place_of(bucket)
+        if "@" in place.get("endpoint", ""):
+            raise InputError("The endpoint has keys in it.", hint="Give it without; keys have fields of their own.")
         self.state.bucket = bucket
-        if bucket is None:
-            self.state.update(destination=FREE, estimate=None)
-            return
-        shown = {"kind": "bucket", "endpoint": bucket.endpoint, "bucket": bucket.bucket, "prefix": bucket.prefix}
-        self.state.update(destination={key: value for key, value in shown.items() if value}, estimate=None)
+        self.state.update(destination=place, estimate=None)
 
     def cancel_order(self, order_id: int) -> Future[Any] | None:
         """Cancel an order; what was delivered stays."""
@@ -257,13 +261,13 @@ class Desk:
         return self._runner.submit("resume", self._resumed, replace=False)
 
     # --- on the loop ---------------------------------------------------------------------------------------------
-    async def _do(self, action: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
+    async def _do(self, action: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, **named: Any) -> Any:
         client = await self._connected(actions.said_again(action, arguments))
         if client is None:
             # As after an answer that is an error: what is shown is not what was asked for.
             self.state.failed = self.state.failed or action is actions.search
             return None
-        return await action(self.state, client, *arguments)
+        return await action(self.state, client, *arguments, **named)
 
     async def _connected(self, again: str) -> actions.AsyncGateway | None:
         """The client, made on first use; None, with a message that offers `again`, when there is no gateway."""
@@ -283,20 +287,25 @@ class Desk:
                 return None
         return cast("actions.AsyncGateway", Attended(client, self.state, self._attention))
 
-    async def _found(self, action: Callable[..., Coroutine[Any, Any, Any]]) -> None:
-        await self._do(action)
-        if self.state.gateway and not self.state.failed:
-            form = {**self.state.found_form, "aoi": self.state.found_aoi, "aoi_text": self.state.aoi_text}
-            memory.remember(self.state.gateway, {**form, "page_size": self.state.page_size})
-        if any(product.id not in self.state.thumbnails for product in self.state.products):
+    async def _found(self, action: Callable[..., Coroutine[Any, Any, Any]], **named: Any) -> None:
+        state = self.state
+        await self._do(action, **named)
+        if state.gateway and state.searched and not state.failed:
+            with state.lock:
+                form = {**state.found_form, "aoi": state.found_aoi, "page_size": state.page_size}
+                if state.aoi is state.found_aoi:
+                    form["aoi_text"] = state.aoi_text  # else it is the size of another area
+            memory.remember(state.gateway, form)
+        if any(product.id not in state.thumbnails for product in state.products):
             self._runner.submit("thumbnails", lambda: self._do(pictures.thumbnails))
-        if self.state.searched and self.state.timeline is None:
+        if state.searched and state.timeline is None:
             self._runner.submit("timeline", lambda: self._do(actions.timeline))
 
     async def _ordered(self, action: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
         placed = await self._do(action, *arguments)
         if placed is not None:
             self._follow(placed.id)
+            self._runner.submit("account", lambda: self._do(ordering.refresh_account))
         return placed
 
     async def _resumed(self) -> None:
@@ -317,13 +326,14 @@ class Desk:
         if self._namespace is None:
             return ""
         wanted, number = self.state.variable, 1
-        before, name = self._named.get(delivery_id, ("", ""))
-        if before != wanted:
+        before, name, put = self._named.get(delivery_id, ("", "", 0))
+        ours = before == wanted and (name not in self._namespace or id(self._namespace[name]) == put)
+        if not ours:
             name = wanted
-            while name in self._namespace:
+            while name in self._namespace or hasattr(builtins, name):
                 number += 1
                 name = f"{wanted}_{number}"
-            self._named[delivery_id] = (wanted, name)
+        self._named[delivery_id] = (wanted, name, id(tree))
         self._namespace[name] = tree
         return name
 

@@ -25,6 +25,8 @@ __all__ = ["SIDE", "joined", "nodes", "tile_corner", "warp"]
 Floats = NDArray[np.float64]
 SIDE = 512
 """Longer side of what goes to the browser, pixels."""
+_MOST_PIXELS = 64_000_000
+"""Of a picture that is still read: a few kB can unpack to any number."""
 _CELLS = 16
 """The picture is warped in so many cells each way: edges of swaths are curved on a map."""
 _MERCATOR = 85.05
@@ -258,6 +260,24 @@ def _patch(sides: list[Floats]) -> Floats:
 
 
 # --- the picture -----------------------------------------------------------------------------------------------------
+def read_picture(content: bytes, side: int) -> Any:
+    """A picture from elsewhere, RGB, of at most so many pixels on its longer side. Raises OSError for what is none."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.draft("RGB", (side, side))
+            if image.width * image.height > _MOST_PIXELS:
+                raise OSError(f"{image.width} times {image.height} pixels are too many")
+            picture = image.convert("RGB")
+        picture.thumbnail((side, side))
+    except OSError:
+        raise
+    except Exception as error:  # pillow raises SyntaxError, ValueError and more for pictures that are broken
+        raise OSError(f"the picture is damaged ({error})") from error
+    return picture
+
+
 def warp(content: bytes, lonlat: Floats, keep: Any = None) -> tuple[bytes, list[list[float]]]:
     """A picture laid on the map: WEBP with the rest transparent, and its [[south, west], [north, east]].
 
@@ -274,9 +294,7 @@ def warp(content: bytes, lonlat: Floats, keep: Any = None) -> tuple[bytes, list[
     """
     from PIL import Image
 
-    with Image.open(io.BytesIO(content)) as image:
-        picture = image.convert("RGB")
-    picture.thumbnail((2 * SIDE, 2 * SIDE))
+    picture = read_picture(content, 2 * SIDE)
     pixels = np.asarray(picture, dtype=np.float32)
     x, y = lonlat[..., 0], _northing(lonlat[..., 1])
     west, east, south, north = float(x.min()), float(x.max()), float(y.min()), float(y.max())

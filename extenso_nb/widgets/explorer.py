@@ -21,6 +21,7 @@ from extenso_nb.widgets.form import SearchForm
 from extenso_nb.widgets.header import Header
 from extenso_nb.widgets.loaded import Loaded
 from extenso_nb.widgets.message import Message
+from extenso_nb.widgets.panel import parts_of
 from extenso_nb.widgets.results import ResultsView
 from extenso_nb.widgets.state import ExplorerState
 from extenso_nb.widgets.timeline import Timeline
@@ -75,17 +76,16 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         self._over = False
         self.state = self.desk.state
         tiles = not self.desk.local if tiles is None else tiles
-        with self.state.noted() as self._watches:
-            self.header = Header(self.desk)
-            self.area = AreaPicker(self.desk, tiles=tiles)
-            self.map = self.area.map
-            self.form = SearchForm(self.desk)
-            self.timeline = Timeline(self.desk)
-            self.message = Message(self.desk)
-            self.results = ResultsView(self.desk)
-            self.basket = Basket(self.desk)
-            self.board = OrderBoard(self.desk)
-            self.loaded = Loaded(self.desk)
+        self.header = Header(self.desk)
+        self.area = AreaPicker(self.desk, tiles=tiles)
+        self.map = self.area.map
+        self.form = SearchForm(self.desk)
+        self.timeline = Timeline(self.desk)
+        self.message = Message(self.desk)
+        self.results = ResultsView(self.desk)
+        self.basket = Basket(self.desk)
+        self.board = OrderBoard(self.desk)
+        self.loaded = Loaded(self.desk)
         middle = ipywidgets.Box([self.area, self.results])
         middle.add_class("extenso-middle")
         super().__init__(
@@ -191,23 +191,6 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         if not self._over:
             self._over = True
             self.desk.close()
-            for watch in self._watches:
-                self.state.unobserve(*watch)
-            for part in _parts(self):
+            for part in parts_of(self):
                 part.close()
         super().close()
-
-
-def _parts(top: ipywidgets.Widget) -> list[ipywidgets.Widget]:
-    """All widgets below one: ipywidgets holds each until it is closed by itself, eighty of them for an Explorer."""
-    found: dict[int, ipywidgets.Widget] = {}
-    left = [top]
-    while left:
-        widget = left.pop()
-        for name in widget.keys:
-            value = getattr(widget, name)
-            for item in value if isinstance(value, (list, tuple)) else (value,):
-                if isinstance(item, ipywidgets.Widget) and item is not top and id(item) not in found:
-                    found[id(item)] = item
-                    left.append(item)
-    return list(found.values())

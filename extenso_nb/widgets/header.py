@@ -23,7 +23,7 @@ KEYS: list[dict[str, str]] = [
 ]
 _LANGUAGES = {"Python": "python", "Shell": "cli", "curl": "curl"}
 _EXPORTED = (
-    "aoi", "collection", "product_type", "start", "stop", "cloud", "filters", "q", "sort", "page_size", "selected",
+    "aoi", "aoi_valid", "collection", "product_type", "start", "stop", "cloud", "filters", "q", "sort", "page_size", "selected",
     "destination",
 )  # fmt: skip
 """What the code depends on."""

@@ -14,7 +14,7 @@ from extenso_nb.models import Product
 from extenso_nb.plot import cloud_colour
 from extenso_nb.results import short_name
 from extenso_nb.widgets.desk import desk_of
-from extenso_nb.widgets.panel import Panel, Source, script, style
+from extenso_nb.widgets.panel import Panel, Source, parts_of, script, style
 from extenso_nb.widgets.shapes import (
     AREA_STYLE,
     CHOSEN,
@@ -57,6 +57,7 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
         self._owns_desk = self.desk is not source
         self._state = self.desk.state
         self._hover_from_map = self._showing = False
+        self._watched: list[tuple[Any, list[str]]] = []
         self._small: frozenset[str] = frozenset()
         self.draped: dict[str, Any] = {}
         """The quicklooks that lie on the map: identifier -> ImageOverlay."""
@@ -135,13 +136,18 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
         self._watch(self._show_chosen, "selected", "kept", "products", "facets", "least_coverage")
         self._watch(self._show_pointed, "hovered")
         self._watch(self._show_drapes, "drapes", "draped", "opacity", "opacities")
-        state.observe(guard(state, "The map could not be moved.", self._zoom_after_search), "products")
+        self._observe(guard(state, "The map could not be moved.", self._zoom_after_search), ["products"])
 
     def _watch(self, show: Any, *names: str) -> None:
         def changed(_: Any) -> None:
-            show()
+            with self._state.lock:
+                show()
 
-        self._state.observe(guard(self._state, "The map could not be drawn.", changed), list(names))
+        self._observe(guard(self._state, "The map could not be drawn.", changed), list(names))
+
+    def _observe(self, handler: Any, names: list[str]) -> None:
+        self._watched.append((handler, names))
+        self._state.observe(handler, names)
 
     # --- from the browser ----------------------------------------------------------------------------------------
     def _drawn(self, change: Any) -> None:
@@ -284,6 +290,11 @@ class MapView(ipywidgets.VBox):  # type: ignore[misc]
         """Take it off the page; a desk of its own ends with it."""
         if self._owns_desk:
             self.desk.close()
+        for watch in self._watched:
+            self._state.unobserve(*watch)
+        self._watched = []
+        for part in parts_of(self):
+            part.close()
         super().close()
 
 

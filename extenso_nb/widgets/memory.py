@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 __all__ = ["recall", "remember"]
 
 logger = logging.getLogger("extenso_nb.widgets")
@@ -17,18 +19,22 @@ FIELDS = (
 )  # fmt: skip
 """What is remembered: the form. What was found is searched again, and the basket is the user's to fill."""
 
+_PATIENCE = 2.0
+"""Seconds for another kernel, or another Explorer of this one, to have written."""
+
 
 def remember(gateway: str, form: dict[str, Any]) -> None:
     """Keep a form as the last one of a gateway. That it cannot be written is logged: the search itself went well."""
     path = _path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = json.dumps({**_read(path), gateway: {key: form[key] for key in FIELDS}})
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        # Areas may say where somebody works: nobody else's business.
-        draft.touch(mode=0o600)
-        draft.write_text(content)
-        draft.replace(path)
+        with FileLock(path.with_suffix(".lock"), timeout=_PATIENCE):
+            content = json.dumps({**_read(path), gateway: {key: form[key] for key in FIELDS if key in form}})
+            draft = path.with_name(f"{path.name}.{os.getpid()}")
+            # Areas may say where somebody works: nobody else's business.
+            draft.touch(mode=0o600)
+            draft.write_text(content)
+            draft.replace(path)
     except OSError as error:
         logger.info("The last search could not be remembered in %s: %s", path, error)
 

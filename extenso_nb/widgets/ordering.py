@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import uuid
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from extenso_nb import _html, retry
 from extenso_nb.errors import (
@@ -33,9 +32,11 @@ __all__ = [
     "go_on",
     "open_delivery",
     "order",
+    "place_of",
     "refresh_account",
     "refresh_orders",
     "retry_order",
+    "wanted",
 ]
 
 logger = logging.getLogger("extenso_nb.widgets")
@@ -81,33 +82,60 @@ def _say_estimate(state: ExplorerState, answer: Estimate) -> None:
 def _chosen(state: ExplorerState) -> list[str]:
     chosen = list(state.selected)
     if not chosen:
-        raise EmptyOrder("No product is selected.", hint="Select products in the list or on the map.")
+        raise _nothing_selected()
     return chosen
 
 
-def _destination(state: ExplorerState) -> BucketProperties | None:
-    if state.destination["kind"] == "free":
+def _nothing_selected() -> EmptyOrder:
+    return EmptyOrder("No product is selected.", hint="Select products in the list or on the map.")
+
+
+class Wanted(NamedTuple):
+    """What is ordered, and where it goes, as it was shown when the button was pressed."""
+
+    products: tuple[str, ...]
+    destination: Mapping[str, str]
+    bucket: BucketProperties | None
+
+
+def wanted(state: ExplorerState) -> Wanted:
+    """The basket and its destination as they are now."""
+    with state.lock:
+        return Wanted(tuple(state.selected), dict(state.destination), state.bucket)
+
+
+def place_of(bucket: BucketProperties) -> dict[str, str]:
+    """A bucket as destination, without its keys."""
+    shown = {"kind": "bucket", "endpoint": bucket.endpoint, "bucket": bucket.bucket, "prefix": bucket.prefix}
+    return {key: value for key, value in shown.items() if value}
+
+
+def _keys_of(what: Wanted) -> BucketProperties | None:
+    """The bucket with its keys, None for the free storage. Raises InputError when those of another bucket are known."""
+    place = what.destination
+    if place["kind"] == "free":
         return None
-    if state.bucket is None:
+    if what.bucket is None or place_of(what.bucket) != place:
         raise InputError(
-            f"The keys of bucket {state.destination.get('bucket') or state.destination.get('endpoint')} are not known here.",
+            f"The keys of bucket {place.get('bucket') or place.get('endpoint')} are not known here.",
             hint="Enter them again under Destination; they are kept nowhere.",
         )
-    return state.bucket
+    return what.bucket
 
 
 @action("order", "The order was not placed.", again="order")
-async def order(state: ExplorerState, client: AsyncGateway) -> Order:
-    """Order the selection. When it is placed the selection is empty: a second click cannot order twice."""
-    chosen = _chosen(state)
-    bucket = _destination(state)
-    placed = await client.order(chosen, bucket=bucket, idempotency_key=state.order_key(chosen))
+async def order(state: ExplorerState, client: AsyncGateway, what: Wanted | None = None) -> Order:
+    """Order what was wanted, by default the selection. It is then no longer selected: a second click cannot order twice."""
+    what = what or wanted(state)
+    if not what.products:
+        raise _nothing_selected()
+    bucket = _keys_of(what)
+    attempt = state.attempt(what.products, what.destination)
+    placed = await client.order(list(attempt.products), bucket=bucket, idempotency_key=attempt.key)
     with state.lock:
-        state.order_key(())
-        state.put_order(placed)
-        state.select([key for key in state.selected if key not in chosen])
+        state.placed(attempt, placed)
+        state.select([key for key in state.selected if key not in what.products])
     count = len(placed.products)
-    await refresh_account(state, client)
     state.say(
         "success",
         f"Order {placed.id} is placed: {count} product{'s' * (count != 1)}.",
@@ -121,25 +149,31 @@ async def follow(
     state: ExplorerState, client: AsyncGateway, order_id: int, *, poll: retry.Retry = retry.POLL
 ) -> Order | None:
     """Keep an order up to date until it has ended. A gateway that does not answer is asked again, with a message."""
-    attempt, lost = 0, False
+    attempt, lost, said = 0, False, {}
     while True:
         attempt += 1
         try:
             now: Order = await client.status(order_id)
             rows = await client.deliveries(order_id)
         except (AccessError, NotFoundError):
+            if state.dropped(order_id):
+                return None
             raise
         except ExtensoError as error:
+            if not lost:  # said once: again and again it would hide what else is said
+                why = failures.cause(error)
+                title = f"Order {order_id}: no news for now, asking again" + (f": {why}." if why else ".")
+                state.say("warning", title, failures.detail(error), error.hint)
+                said = dict(state.message)
             lost = True
-            why = failures.cause(error)
-            title = f"Order {order_id}: no news for now, asking again" + (f": {why}." if why else ".")
-            state.say("warning", title, failures.detail(error), error.hint)
         else:
             changed = _differs(state, now, rows)
             state.put_order(now, rows)
             if lost:
                 lost, attempt = False, 0
-                state.say("info", f"Order {order_id}: the gateway answers again.")
+                with state.lock:
+                    if state.message == said:
+                        state.say("info", f"Order {order_id}: the gateway answers again.")
             if now.ended and ended([row.to_wire() for row in rows]):
                 await refresh_account(state, client)
                 _say_ended(state, now, rows)
@@ -175,10 +209,15 @@ def _say_ended(state: ExplorerState, now: Order, rows: Iterable[Delivery]) -> No
 @action("orders", "The orders could not be listed.", again="resume")
 async def refresh_orders(state: ExplorerState, client: AsyncGateway, *, limit: int = 8) -> list[int]:
     """List the newest orders of the account, as after a restart of the kernel. Returns those that are still open."""
+    state.list_anew()
     newest = sorted(await client.orders(), key=lambda item: item.id, reverse=True)
     shown = [item for at, item in enumerate(newest) if at < limit or not item.ended]
     for item in reversed(shown):
-        state.put_order(item, await client.deliveries(item.id))
+        try:
+            state.put_order(item, await client.deliveries(item.id))
+        except NotFoundError:
+            if not state.dropped(item.id):  # deleted here while the list was read
+                raise
     await refresh_account(state, client)
     return [item.id for item in shown if not item.ended]
 
@@ -187,7 +226,11 @@ async def refresh_orders(state: ExplorerState, client: AsyncGateway, *, limit: i
 async def cancel_order(state: ExplorerState, client: AsyncGateway, order_id: int) -> Order:
     """Cancel an order; what has been delivered stays."""
     now = await client.cancel(order_id)
-    state.put_order(now, await client.deliveries(order_id))
+    state.put_order(now)
+    try:
+        state.put_order(now, await client.deliveries(order_id))
+    except ExtensoError as error:  # it is cancelled all the same
+        logger.warning("The deliveries of order %s could not be read: %s", order_id, error)
     state.say("info", f"Order {order_id}: {now.status}. What was delivered stays.")
     return now
 
@@ -199,17 +242,44 @@ async def retry_order(state: ExplorerState, client: AsyncGateway, order_id: int)
     failed = [row.product_id for row in rows if row.status in {"failed", "cancelled"}]
     if not failed:
         raise EmptyOrder(f"Nothing of order {order_id} failed.", hint="There is nothing to try again.")
-    before = state.orders.get(str(order_id), {}).get("order", {}).get("destination", {})
-    if before.get("kind") == "bucket" and state.bucket is None:
-        raise InputError(
-            f"Order {order_id} went into a bucket, whose keys are forgotten when an order ends.",
-            hint="Choose the bucket as destination again, then retry.",
+    since = _ordered_since(state, order_id)
+    again = [key for key in failed if key not in since]
+    if not again:
+        raise EmptyOrder(
+            f"What order {order_id} did not deliver was ordered again already.", hint="See the orders above it."
         )
-    bucket = state.bucket if before.get("kind") == "bucket" else None
-    placed = await client.order(failed, bucket=bucket, idempotency_key=f"retry-{order_id}-{uuid.uuid4()}")
-    state.put_order(placed, await client.deliveries(placed.id))
+    before = state.orders.get(str(order_id), {}).get("order", {}).get("destination", {})
+    bucket = _bucket_again(state, order_id, before) if before.get("kind") == "bucket" else None
+    attempt = state.attempt(again, {"retry": str(order_id), **(place_of(bucket) if bucket else {})})
+    placed = await client.order(list(attempt.products), bucket=bucket, idempotency_key=attempt.key)
+    state.placed(attempt, placed)
     state.say("success", f"Order {placed.id} tries again what order {order_id} did not deliver.")
     return placed
+
+
+def _ordered_since(state: ExplorerState, order_id: int) -> set[str]:
+    """Products that later orders have delivered, or still may."""
+    found: set[str] = set()
+    for key, entry in state.orders.items():
+        if int(key) > order_id:
+            lost = {row["productId"] for row in entry["deliveries"] if row["status"] in {"failed", "cancelled"}}
+            found |= set(entry["order"]["products"]) - lost
+    return found
+
+
+def _bucket_again(state: ExplorerState, order_id: int, before: Mapping[str, str]) -> BucketProperties:
+    """The bucket that an order went into, with its keys. Raises InputError where those are not known here."""
+    from extenso_nb.storage import locate_bucket
+
+    bucket, name = state.bucket, before.get("bucket")
+    if bucket is not None:
+        there = locate_bucket(bucket)
+        if before.get("endpoint") in {there.endpoint, bucket.endpoint} and name in {there.name, bucket.bucket}:
+            return bucket
+    raise InputError(
+        f"Order {order_id} went into the bucket {name}, whose keys are forgotten when an order ends.",
+        hint="Choose that bucket as destination again, then retry.",
+    )
 
 
 @action("delete", "The order was not deleted.", again="delete_order")

@@ -8,7 +8,7 @@ import io
 from typing import Any
 
 from extenso_nb import _html
-from extenso_nb.errors import ExtensoError, NoQuicklook, UnknownProduct
+from extenso_nb.errors import ExtensoError, InputError, NoQuicklook, UnknownProduct
 from extenso_nb.models import Product
 from extenso_nb.widgets import drape as geometry
 from extenso_nb.widgets.actions import AsyncGateway, action
@@ -74,14 +74,8 @@ async def thumbnails(state: ExplorerState, client: AsyncGateway) -> None:
 
 def _small(content: bytes, pixels: int = _PIXELS) -> str:
     """A picture as a data URI of at most so many pixels on its longer side, JPEG. Raises OSError for what is none."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(content)) as image:
-        image.draft("RGB", (pixels, pixels))
-        picture = image.convert("RGB")
-    picture.thumbnail((pixels, pixels))
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=75)
+    geometry.read_picture(content, pixels).save(buffer, "JPEG", quality=75)
     return _html.data_uri(buffer.getvalue())
 
 
@@ -158,5 +152,10 @@ async def drape(state: ExplorerState, client: AsyncGateway, product_id: str) -> 
 def _draped(product: Product, content: bytes) -> dict[str, Any]:
     """A quicklook on its footprint: {"url": data URI, "bounds": [[south, west], [north, east]]}."""
     shape = geometry.joined(product.footprint or {})
-    picture, bounds = geometry.warp(content, geometry.nodes(product), shape if product.collection == "S2" else None)
+    try:
+        picture, bounds = geometry.warp(content, geometry.nodes(product), shape if product.collection == "S2" else None)
+    except OSError as error:
+        raise InputError(
+            f"The quicklook of {product.id} cannot be read: {error}.", hint="See its footprint."
+        ) from error
     return {"url": "data:image/webp;base64," + base64.b64encode(picture).decode(), "bounds": bounds}

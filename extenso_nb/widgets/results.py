@@ -86,6 +86,7 @@ class ResultsView(Panel):
             try:
                 if name == "selected":
                     self.state.select(change["new"])
+                    show()  # what is no longer there was not taken
                 else:
                     self.state.update(**{name: change["new"]})
             except TraitError:

@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import wraps
-from typing import Any, ParamSpec, cast
+from typing import Any, NamedTuple, ParamSpec, cast
 
-from traitlets import All, Bool, Dict, Float, HasTraits, Int, List, TraitError, Tuple, Unicode, validate
+from pydantic import ValidationError
+from traitlets import Bool, Dict, Float, HasTraits, Int, List, TraitError, Tuple, Unicode, validate
+from traitlets import observe as on_change
 
 from extenso_nb.errors import AreaError, ExtensoError, InputError
 from extenso_nb.models import DELIVERY_ENDED, Account, BucketProperties, Delivery, Estimate, Order, Product
 from extenso_nb.widgets import failures
 from extenso_nb.widgets.facets import FACETS, fails
+from extenso_nb.widgets.footprints import mended
 from extenso_nb.widgets.offers import CLOUDY, COLLECTIONS, FILTERS
 
 __all__ = ["FREE", "ExplorerState", "guard", "strict"]
@@ -32,6 +35,7 @@ AGAIN = (
 """Verbs of the desk that a message may offer to carry out once more."""
 FREE: dict[str, str] = {"kind": "free"}
 """The destination of an order that goes into the gateway's own storage."""
+_PLACE = frozenset({"kind", "endpoint", "bucket", "prefix"})
 _FILTER_NAMES = frozenset(item.name for items in FILTERS.values() for item in items)
 
 _strict = threading.Event()
@@ -54,6 +58,13 @@ def _day(text: str, name: str) -> str:
         return date.fromisoformat(text).isoformat()
     except ValueError as error:
         raise TraitError(f"{name} must be a day such as 2024-06-01, or empty; got {text!r}.") from error
+
+
+class Attempt(NamedTuple):
+    """To order so many products, under an Idempotency-Key."""
+
+    key: str
+    products: tuple[str, ...]
 
 
 class ExplorerState(HasTraits):
@@ -87,7 +98,7 @@ class ExplorerState(HasTraits):
     timeline: Any = Dict(
         allow_none=True,
         default_value=None,
-        help='{"bins": [{"start": day, "stop": day, "count": int}], "complete": bool}; None before a search. Not saved.',
+        help='{"bins": [{"start": day, "stop": day, "count": int}], "complete": whether all are in them}; None before a search.',
     )
 
     # How it is looked at.
@@ -140,26 +151,10 @@ class ExplorerState(HasTraits):
         self.generation = 0
         self.bucket: BucketProperties | None = None
         """The user's own bucket with its keys: of this process, neither a trait nor in `to_dict`."""
-        self._order_attempt: tuple[tuple[Any, ...], str] = ((), "")
-        self._noted: list[tuple[Any, ...]] | None = None
+        self._attempts: dict[tuple[Any, ...], Attempt] = {}
+        self._dropped: set[str] = set()
         self._shares: tuple[Any, dict[str, float | None]] = (None, {})
         super().__init__(**values)
-
-    # --- who watches ---------------------------------------------------------------------------------------------
-    def observe(self, handler: Any, names: Any = All, type: Any = "change") -> None:  # noqa: A002 - as in traitlets
-        """As of HasTraits; within `noted` also written down."""
-        super().observe(handler, names=names, type=type)
-        if self._noted is not None:
-            self._noted.append((handler, names, type))
-
-    @contextmanager
-    def noted(self) -> Iterator[list[tuple[Any, ...]]]:
-        """The arguments of all `observe` within, for `unobserve`: views that end must not go on drawing."""
-        self._noted = []
-        try:
-            yield self._noted
-        finally:
-            self._noted = None
 
     # --- values that are refused ---------------------------------------------------------------------------------
     @validate("collection")
@@ -220,6 +215,31 @@ class ExplorerState(HasTraits):
             raise TraitError(f"facets: {', '.join(map(str, unknown))} is none of {', '.join(FACETS)}.")
         return {name: [str(value) for value in values] for name, values in proposal.value.items() if values}
 
+    @validate("selected")
+    def _check_selected(self, proposal: Any) -> list[str]:
+        """What is selected is what is shown: an identifier without its product would be ordered unseen."""
+        there = {product.id for product in self.products}
+        return [key for key in dict.fromkeys(proposal.value) if key in there or key in self.kept]
+
+    @on_change("selected")
+    def _keep_selected(self, change: Any) -> None:
+        """However it was set: the products are kept, and an estimate of others is none of these."""
+        there = {product.id: product for product in self.products}
+        bodies = {key: there[key].to_wire() if key in there else self.kept[key] for key in change["new"]}
+        if bodies != self.kept:
+            self.kept = bodies
+        if self.estimate is not None and {row["id"] for row in self.estimate.get("products", ())} != set(bodies):
+            self.estimate = None
+
+    @validate("destination")
+    def _check_destination(self, proposal: Any) -> dict[str, str]:
+        place = {str(key): str(text) for key, text in proposal.value.items()}
+        if place.get("kind") not in {"free", "bucket"} or set(place) - _PLACE:
+            raise TraitError(f"destination has a kind, free or bucket, and of a bucket {', '.join(sorted(_PLACE))}.")
+        if "@" in place.get("endpoint", ""):
+            raise TraitError("destination: the endpoint has keys in it; they belong into the fields for keys.")
+        return place
+
     @validate("variable")
     def _check_variable(self, proposal: Any) -> str:
         name = str(proposal.value).strip()
@@ -247,8 +267,14 @@ class ExplorerState(HasTraits):
 
     # --- changes -------------------------------------------------------------------------------------------------
     def update(self, **changes: Any) -> None:
-        """Set several traits, one thread at a time: the loop's thread and the notebook's both write."""
+        """Set several traits, one thread at a time: the loop's thread and the notebook's both write.
+
+        All or nothing: with TraitError for one of them none is set.
+        """
+        traits = self.traits()
         with self.lock:
+            for name, value in changes.items():
+                traits[name]._validate(self, value)  # noqa: SLF001 - HasTraits itself tries values in no other way
             for name, value in changes.items():
                 setattr(self, name, value)
 
@@ -307,12 +333,24 @@ class ExplorerState(HasTraits):
     def drop_order(self, order_id: int) -> None:
         """Forget an order that was deleted."""
         with self.lock:
+            self._dropped.add(str(order_id))
             self.orders = {key: entry for key, entry in self.orders.items() if key != str(order_id)}
+
+    def dropped(self, order_id: int) -> bool:
+        """Whether an order was deleted here: an answer that was on its way by then brings it not back."""
+        return str(order_id) in self._dropped
+
+    def list_anew(self) -> None:
+        """A list of the orders is asked for now: what is in it is there, whatever was deleted before."""
+        with self.lock:
+            self._dropped.clear()
 
     def put_order(self, order: Order, deliveries: Sequence[Delivery] | None = None) -> None:
         """Show an order as it is now; deliveries are kept when none are given."""
         key = str(order.id)
         with self.lock:
+            if key in self._dropped:
+                return
             known = self.orders.get(key, {}).get("deliveries", [])
             rows = known if deliveries is None else [delivery.to_wire() for delivery in deliveries]
             self.orders = {**self.orders, key: {"order": order.to_wire(), "deliveries": rows}}
@@ -330,16 +368,22 @@ class ExplorerState(HasTraits):
                 rest.remove(name)
                 self.busy = tuple(rest)
 
-    def order_key(self, chosen: Sequence[str]) -> str:
-        """The Idempotency-Key of an order of these products: the same until others, or another place, are chosen.
+    def attempt(self, chosen: Sequence[str], place: Mapping[str, Any]) -> Attempt:
+        """The attempt to order these products to a place: the same one until it is known that it was placed.
 
-        Pressing Order again after an answer was lost is then the same order. Call with nothing when it is placed.
+        Trying again after an answer was lost is then the same order, whatever was tried in between: the gateway wants the
+        same products in the same order for the same key.
         """
+        what = (tuple(sorted(chosen)), tuple(sorted(place.items())))
         with self.lock:
-            attempt = (*chosen, *sorted(self.destination.items())) if chosen else ()
-            if self._order_attempt[0] != attempt:
-                self._order_attempt = (attempt, str(uuid.uuid4()))
-            return self._order_attempt[1]
+            return self._attempts.setdefault(what, Attempt(str(uuid.uuid4()), tuple(chosen)))
+
+    def placed(self, attempt: Attempt, order: Order) -> None:
+        """An attempt has become an order: to order the same again is now another."""
+        with self.lock:
+            self._attempts = {what: other for what, other in self._attempts.items() if other != attempt}
+            self._dropped.discard(str(order.id))
+            self.put_order(order)
 
     # --- questions -----------------------------------------------------------------------------------------------
     def search_arguments(self) -> dict[str, Any]:
@@ -462,9 +506,36 @@ class ExplorerState(HasTraits):
 
         Raises TraitError or pydantic's ValidationError for values that cannot be.
         """
+        _check_saved(values)
         known = {name: _copied(values[name]) for name in cls._saved if name in values}
-        products = tuple(Product.from_wire(body) for body in values.get("products", ()))
+        products = mended(Product.from_wire(body) for body in values.get("products", ()))
         return cls(products=products, **known)
+
+
+def _check_saved(values: Mapping[str, Any]) -> None:
+    """Raise TraitError, or ValidationError of a noun, for what views could not draw, or would show under another name."""
+    from extenso_nb.aoi import area
+
+    try:
+        kept = {key: Product.from_wire(body).id for key, body in (values.get("kept") or {}).items()}
+        orders = dict(values.get("orders") or {})
+        names = {key: str(Order.from_wire(entry["order"]).id) for key, entry in orders.items()}
+        for entry in orders.values():
+            for row in entry["deliveries"]:
+                Delivery.from_wire(row)
+        if values.get("estimate") is not None:
+            Estimate.from_wire(values["estimate"])
+        for name in ("aoi", "found_aoi"):
+            if values.get(name) is not None:
+                area(values[name])
+        for value in (values.get("opacities") or {}).values():
+            float(value)
+    except ValidationError:
+        raise
+    except (ExtensoError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TraitError(f"The state cannot be read: {type(error).__name__}: {error}") from error
+    if wrong := [key for found in (kept, names) for key, own in found.items() if key != own]:
+        raise TraitError(f"The state cannot be read: what stands under {wrong[0]!r} has another name.")
 
 
 def _whole(label: str, text: str) -> int:

@@ -62,8 +62,7 @@ class Timeline(Panel):
             self._before = {"search": self._searched(), "bins": state.timeline["bins"], "days": {self._found_days()}}
         if self._chosen != (state.start, state.stop):
             self._back = (state.start, state.stop)
-        state.update(start=start)
-        state.update(stop=stop)
+        state.update(start=start, stop=stop)
         self._chosen = (state.start, state.stop)
         if self._before is not None:
             self._before["days"].add(self._chosen)
