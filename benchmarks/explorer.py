@@ -24,10 +24,10 @@ def main() -> None:
         try:
             with (
                 launched(folder / "chromium") as chromium,
-                gateway(folder / "gateway") as cell,
-                opened(chromium, lab, cell) as book,
+                gateway(folder / "gateway") as place,
+                opened(chromium, lab, place.cell) as book,
             ):
-                measured(Speed(book, folder))
+                measured(Speed(book, folder, place))
         finally:
             lab.stop()
 
@@ -41,7 +41,10 @@ def measured(speed: Speed) -> None:
     for name, times in (("card -> footprint", speed.hover_cards()), ("footprint -> card", speed.hover_footprints())):
         print(f"hover, {name}: median {statistics.median(times):.0f} ms, worst {max(times):.0f} ms of {len(times)}")
     progress = speed.progress()
-    print(f"progress in 5 s of Python: {len(progress.shown)} of {len(progress.heard)} updates, {progress.share:.0%}")
+    counts = (
+        f"{len(progress.told)} changes told, {len(progress.heard)} heard by the kernel, {len(progress.shown)} shown"
+    )
+    print(f"progress in 5 s of Python: {counts}, {progress.share:.0%}")
     times = [speed.put(1000) for _ in range(3)]
     print(f"1,000 products on the screen: {', '.join(f'{seconds:.2f}' for seconds in times)} s")
     print(f"kernel, 1,000 products: {speed.book.kernel.resident():.0f} MB")

@@ -12,6 +12,8 @@ import os
 import random
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from PIL import Image
 from scripted import product_id, zipped
 from scripted_http import Exchange, ScriptedHttp
 
+from extenso_nb.client import Client
 from extenso_nb.gateway.serve import read_card
 
 if TYPE_CHECKING:
@@ -31,8 +34,8 @@ if TYPE_CHECKING:
 
 MANY = 200
 """Products of which the source has a picture, and the first a script."""
-PIECES, PAUSE = 120, 0.1
-"""The first product goes over in so many pieces, with so many seconds between them."""
+SLOW, PIECES, PAUSE = 3, 100, 0.1
+"""The first products go over in so many pieces, with so many seconds between them."""
 
 _CELL = """
 import json, time
@@ -117,7 +120,7 @@ def _picture(number: int) -> bytes:
 
 
 def spread(count: int) -> list[dict[str, Any]]:
-    """Products with footprints all over Europe, none over another, as on the wire."""
+    """Products with footprints all over Europe, as on the wire; of the first 200 none lies over another."""
     found = []
     for number in range(count):
         # 200 stand two degrees apart; the others are between them.
@@ -133,23 +136,37 @@ def spread(count: int) -> list[dict[str, Any]]:
     return found
 
 
+@dataclass
+class Place:
+    """Where a gateway is, and the key of an account there."""
+
+    url: str
+    key: str
+
+    @property
+    def cell(self) -> str:
+        """Opens an Explorer on it."""
+        return _CELL.format(url=self.url, key=self.key)
+
+
 @contextlib.contextmanager
-def gateway(folder: Path) -> Iterator[str]:
-    """A gateway process over a source with `MANY` pictures; the cell that opens an Explorer on it."""
+def gateway(folder: Path) -> Iterator[Place]:
+    """A gateway process over a source with `MANY` pictures."""
     data_dir = folder / "data"
     data_dir.mkdir()
     with ScriptedHttp() as server:
         for number in range(MANY):
-            server.add(number, data=zipped(random.Random(0).randbytes(2000 if number else 4_000_000)))
+            server.add(number, data=zipped(random.Random(0).randbytes(4_000_000 if number < SLOW else 2000)))
             server.held[product_id(number)].picture = _picture(number)
-        server.held[product_id(0)].always = _paced
+            if number < SLOW:
+                server.held[product_id(number)].always = _paced
         command = [sys.executable, str(Path(__file__).with_name("gateway_process.py")), str(data_dir), server.url]
         # Without what stands for other gateways in the environment.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("EXTENSO_")}
         with (folder / "log").open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log, env=kept) as process:
             try:
                 card = until(lambda: read_card(data_dir), "a gateway")
-                yield _CELL.format(url=card["url"], key=card["api_key"])
+                yield Place(card["url"], card["api_key"])
             finally:
                 server.stopped.set()
                 process.terminate()
@@ -158,21 +175,48 @@ def gateway(folder: Path) -> Iterator[str]:
 
 @dataclass
 class Progress:
-    """Per cents that the kernel heard of while a cell computed, and those of them that reached the page meanwhile."""
+    """Per cents that the gateway told while a cell computed, and those of them that reached kernel and page meanwhile."""
 
+    told: set[int]
     heard: set[int]
     shown: set[int]
 
     @property
     def share(self) -> float:
-        return len(self.shown) / len(self.heard)
+        """Of what the gateway told, what the page showed."""
+        return len(self.shown) / len(self.told)
+
+
+class Told:
+    """Within it, the gateway is asked how far an order is, from this process: per cent -> when it was first told."""
+
+    def __init__(self, place: Place, order: int) -> None:
+        self.values: dict[int, float] = {}
+        self._place, self._order = place, order
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+
+    def __enter__(self) -> dict[int, float]:
+        self._thread.start()
+        return self.values
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(30)
+
+    def _ask(self) -> None:
+        with Client(self._place.url, api_key=self._place.key) as client:
+            while not self._over.wait(0.1):
+                (row,) = client.deliveries(self._order)
+                share = 1.0 if row.status == "delivered" else row.transferred / row.size
+                self.values.setdefault(int(100 * round(share, 3) + 0.5), time.time())
 
 
 class Speed:
     """The measurements, on a notebook with the cell of `gateway`."""
 
-    def __init__(self, book: Notebook, folder: Path) -> None:
-        self.book, self.page = book, book.page
+    def __init__(self, book: Notebook, folder: Path, place: Place) -> None:
+        self.book, self.page, self._place = book, book.page, place
         self.root = book.page.locator(".extenso-explorer").first
         self.box = self.root.locator(".leaflet-container")
         self._products = spread(1000)
@@ -260,20 +304,27 @@ class Speed:
         return took
 
     # --- a busy kernel -------------------------------------------------------------------------------------------
-    def progress(self) -> Progress:
-        """Order the product that goes over slowly, compute in a cell for 5 s meanwhile, and compare."""
+    def progress(self, at: int = 0) -> Progress:
+        """Order one of the products that go over slowly, compute in a cell for 5 s meanwhile, and compare."""
         kernel = self.book.kernel
-        kernel.run(f"explorer.state.select([{product_id(0)!r}]); explorer.order()")
-        number = kernel.until("max((int(key) for key in explorer.state.orders), default=0)")
+        kernel.until("not explorer.state.open_orders()")
+        before = kernel.value("list(explorer.state.orders)")
+        kernel.run(f"explorer.state.select([{product_id(at)!r}]); explorer.order()")
+        number = int(kernel.until(f"[key for key in explorer.state.orders if key not in {before!r}]")[0])
         kernel.run(_NOTE.format(order=number))
         self.page.evaluate(_WATCH_BAR, self.root.element_handle())
         self.book.until(lambda: self.page.evaluate("() => [...window.barSeen.keys()].some(at => at > 0)"), "it goes on")
-        kernel.result(kernel.start(_BUSY))
+        with Told(self._place, number) as values:
+            kernel.result(kernel.start(_BUSY))
         heard, begun, ended = kernel.value("(seen, begun, ended)")
         shown = {int(value): at / 1000 for value, at in self.page.evaluate("() => [...window.barSeen]")}
-        # What was heard at the very end may come a moment later.
-        during = {int(value) for value, at in heard.items() if begun <= at <= ended - 0.25}
-        return Progress(during, {value for value in during if shown.get(value, ended) < ended})
+        # What was told at the end may come a moment later: the kernel asks every fifth of a second.
+        told = {value for value, at in values.items() if begun <= at <= ended - 0.5}
+        return Progress(
+            told,
+            {int(value) for value, at in heard.items() if int(value) in told and at < ended},
+            {value for value in told if shown.get(value, ended) < ended},
+        )
 
 
 def best(measure: Callable[[], float], times: int = 3) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -47,109 +49,115 @@ def _explorer_area(book: Notebook) -> AreaPage:
 
 @pytest.fixture
 def area(_explorer_area: AreaPage, book: Notebook) -> Iterator[AreaPage]:
-    """The Explorer's, without an area, over France; what the page complains of fails the test."""
+    """The Explorer's, without an area; what the page complains of fails the test."""
     _explorer_area.clear()
-    _explorer_area.look(2.0, 43.6, 6)
     yield _explorer_area
     book.watch.check()
 
 
+@pytest.fixture
+def france(area: AreaPage) -> AreaPage:
+    """The same, over the south of France."""
+    area.look(2.0, 43.6, 6)
+    return area
+
+
 # --- with the mouse --------------------------------------------------------------------------------------------------
-def test_a_rectangle_a_polygon_and_both(area: AreaPage) -> None:
+def test_a_rectangle_a_polygon_and_both(france: AreaPage) -> None:
     drawn = shapely.box(0.0, 42.5, 4.5, 45.0)
-    area.rectangle((0.0, 42.5), (4.5, 45.0))
-    area.agreed(drawn, within=2 * area.pixel())
-    assert "4 vertices" in area.echo
+    france.rectangle((0.0, 42.5), (4.5, 45.0))
+    france.agreed(drawn, within=2 * france.pixel())
+    assert "4 vertices" in france.echo
     corners = [(-3.0, 41.5), (-1.0, 41.0), (-1.5, 43.5), (-2.5, 45.0)]
-    area.polygon(corners)
-    both = area.agreed(drawn | shapely.Polygon(corners), within=2 * area.pixel())
-    assert len(both.geoms) == len(area.shapes()) == 2
-    assert "8 vertices, 2 shapes" in area.echo
+    france.polygon(corners)
+    both = france.agreed(drawn | shapely.Polygon(corners), within=2 * france.pixel())
+    assert len(both.geoms) == len(france.shapes()) == 2
+    assert "8 vertices, 2 shapes" in france.echo
     # A third that overlaps the first: one area, of shapes that can still be edited each.
-    area.rectangle((3.0, 44.0), (6.0, 46.0))
-    area.agreed(drawn | shapely.Polygon(corners) | shapely.box(3, 44, 6, 46), within=2 * area.pixel())
-    assert len(area.shapes()) == 3
+    france.rectangle((3.0, 44.0), (6.0, 46.0))
+    france.agreed(drawn | shapely.Polygon(corners) | shapely.box(3, 44, 6, 46), within=2 * france.pixel())
+    assert len(france.shapes()) == 3
 
 
-def test_a_polygon_that_crosses_itself(area: AreaPage) -> None:
+def test_a_polygon_that_crosses_itself(france: AreaPage) -> None:
     corners = [(0.0, 42.5), (4.0, 45.0), (4.0, 42.5), (0.0, 45.0)]
-    area.polygon(corners)
-    area.agreed(shapely.make_valid(shapely.Polygon(corners)), within=2 * area.pixel())
+    france.polygon(corners)
+    france.agreed(shapely.make_valid(shapely.Polygon(corners)), within=2 * france.pixel())
 
 
-def test_a_drawing_that_is_given_up(area: AreaPage) -> None:
-    area.press("Polygon")
-    area.click((0.0, 42.5))
-    area.click((3.0, 42.5))
-    area.page.keyboard.press("Escape")
-    area.book.until(lambda: area.word("Polygon").get_attribute("aria-pressed") == "false", "the mode ended")
-    area.click((3.0, 45.0))
-    assert area.known().is_empty
-    assert area.shown().is_empty
-    assert area.echo == "Whole Earth"
+def test_a_drawing_that_is_given_up(france: AreaPage) -> None:
+    france.press("Polygon")
+    france.click((0.0, 42.5))
+    france.click((3.0, 42.5))
+    france.page.keyboard.press("Escape")
+    france.book.until(lambda: france.word("Polygon").get_attribute("aria-pressed") == "false", "the mode ended")
+    france.click((3.0, 45.0))
+    assert france.known().is_empty
+    assert france.shown().is_empty
+    assert france.echo == "Whole Earth"
 
 
-def test_corners_dragged(area: AreaPage) -> None:
-    area.rectangle((0.0, 42.5), (4.0, 45.0))
-    area.agreed(shapely.box(0.0, 42.5, 4.0, 45.0), within=2 * area.pixel())
-    area.press("Edit")
-    area.drag((4.0, 45.0), (5.5, 45.8))
+def test_corners_dragged(france: AreaPage) -> None:
+    france.rectangle((0.0, 42.5), (4.0, 45.0))
+    france.agreed(shapely.box(0.0, 42.5, 4.0, 45.0), within=2 * france.pixel())
+    france.press("Edit")
+    france.drag((4.0, 45.0), (5.5, 45.8))
     moved = shapely.Polygon([(0.0, 42.5), (4.0, 42.5), (5.5, 45.8), (0.0, 45.0)])
-    area.agreed(moved, within=3 * area.pixel())
+    france.agreed(moved, within=3 * france.pixel())
     # A handle between two corners makes a new one, which can then be dragged.
-    area.click((2.0, 42.5))
-    area.book.until(lambda: shapely.get_num_coordinates(area.shapes()[0]) == 6, "a fifth corner")
-    area.drag((2.0, 42.5), (2.0, 41.5))
+    france.click((2.0, 42.5))
+    france.book.until(lambda: shapely.get_num_coordinates(france.shapes()[0]) == 6, "a fifth corner")
+    france.drag((2.0, 42.5), (2.0, 41.5))
     moved = shapely.Polygon([(0.0, 42.5), (2.0, 41.5), (4.0, 42.5), (5.5, 45.8), (0.0, 45.0)])
-    area.agreed(moved, within=3 * area.pixel())
-    area.press("Edit")
-    area.agreed(moved, within=3 * area.pixel())
+    france.agreed(moved, within=3 * france.pixel())
+    france.press("Edit")
+    france.agreed(moved, within=3 * france.pixel())
 
 
-def test_one_of_two_deleted_and_then_the_other(area: AreaPage) -> None:
+def test_one_of_two_deleted_and_then_the_other(france: AreaPage) -> None:
     one, other = shapely.box(0.0, 42.5, 3.0, 45.0), shapely.box(5.0, 42.5, 6.5, 44.0)
-    area.rectangle((0.0, 42.5), (3.0, 45.0))
-    area.rectangle((5.0, 42.5), (6.5, 44.0))
-    area.agreed(one | other, within=2 * area.pixel())
-    area.delete((0.0, 42.5), (0.0, 45.0))
-    area.agreed(other, within=2 * area.pixel())
-    area.delete((5.0, 42.5), (5.0, 44.0))
-    area.book.until(lambda: area.known().is_empty and area.shown().is_empty, "nothing left")
-    area.book.until(lambda: area.echo == "Whole Earth", "the bar says so")
-    assert area.word("Clear").is_disabled()
+    france.rectangle((0.0, 42.5), (3.0, 45.0))
+    france.rectangle((5.0, 42.5), (6.5, 44.0))
+    france.agreed(one | other, within=2 * france.pixel())
+    france.delete((0.0, 42.5), (0.0, 45.0))
+    france.agreed(other, within=2 * france.pixel())
+    france.delete((5.0, 42.5), (5.0, 44.0))
+    france.book.until(lambda: france.known().is_empty and france.shown().is_empty, "nothing left")
+    france.book.until(lambda: france.echo == "Whole Earth", "the bar says so")
+    assert france.word("Clear").is_disabled()
 
 
-def test_clear(area: AreaPage) -> None:
-    area.rectangle((0.0, 42.5), (3.0, 45.0))
-    area.agreed(shapely.box(0.0, 42.5, 3.0, 45.0), within=2 * area.pixel())
-    area.word("Clear").click()
-    area.book.until(lambda: area.known().is_empty and area.shown().is_empty, "no area")
-    area.rectangle((1.0, 42.5), (3.0, 45.0))
-    area.agreed(shapely.box(1.0, 42.5, 3.0, 45.0), within=2 * area.pixel())
+def test_clear(france: AreaPage) -> None:
+    france.rectangle((0.0, 42.5), (3.0, 45.0))
+    france.agreed(shapely.box(0.0, 42.5, 3.0, 45.0), within=2 * france.pixel())
+    france.word("Clear").click()
+    france.book.until(lambda: france.known().is_empty and france.shown().is_empty, "no area")
+    france.rectangle((1.0, 42.5), (3.0, 45.0))
+    france.agreed(shapely.box(1.0, 42.5, 3.0, 45.0), within=2 * france.pixel())
 
 
-def test_set_from_code_and_then_edited(area: AreaPage) -> None:
-    area.book.kernel.run(f"explorer.state.aoi = {json.dumps(shapely.box(0, 42, 3, 45).__geo_interface__)}")
-    area.agreed(shapely.box(0, 42, 3, 45))
-    area.press("Edit")
-    area.drag((3.0, 45.0), (4.0, 45.5))
-    area.agreed(shapely.Polygon([(0, 42), (3, 42), (4, 45.5), (0, 45)]), within=3 * area.pixel())
+def test_set_from_code_and_then_edited(france: AreaPage) -> None:
+    france.book.kernel.run(f"explorer.state.aoi = {json.dumps(shapely.box(0, 42, 3, 45).__geo_interface__)}")
+    france.agreed(shapely.box(0, 42, 3, 45))
+    france.press("Edit")
+    france.drag((3.0, 45.0), (4.0, 45.5))
+    france.agreed(shapely.Polygon([(0, 42), (3, 42), (4, 45.5), (0, 45)]), within=3 * france.pixel())
     # Another from code, while corners can be dragged: the next drag is of this one.
-    area.book.kernel.run(f"explorer.state.aoi = {json.dumps(shapely.box(-3, 42, -1, 44).__geo_interface__)}")
-    area.agreed(shapely.box(-3, 42, -1, 44))
-    area.drag((-1.0, 44.0), (-0.5, 44.5))
-    area.agreed(shapely.Polygon([(-3, 42), (-1, 42), (-0.5, 44.5), (-3, 44)]), within=3 * area.pixel())
-    area.press("Edit")
-    area.book.kernel.run("explorer.state.aoi = None")
-    area.book.until(lambda: area.shown().is_empty and area.echo == "Whole Earth", "no area on the map")
+    france.book.kernel.run(f"explorer.state.aoi = {json.dumps(shapely.box(-3, 42, -1, 44).__geo_interface__)}")
+    france.agreed(shapely.box(-3, 42, -1, 44))
+    france.drag((-1.0, 44.0), (-0.5, 44.5))
+    france.agreed(shapely.Polygon([(-3, 42), (-1, 42), (-0.5, 44.5), (-3, 44)]), within=3 * france.pixel())
+    france.press("Edit")
+    france.book.kernel.run("explorer.state.aoi = None")
+    france.book.until(lambda: france.shown().is_empty and france.echo == "Whole Earth", "no area on the map")
 
 
-def test_use_view(area: AreaPage) -> None:
-    area.word("Use view").click()
-    area.agreed(area.view(), within=area.pixel())
-    area.look(2.0, 43.6, 8)
-    area.word("Use view").click()
-    area.agreed(area.view(), within=area.pixel())
+def test_use_view(france: AreaPage) -> None:
+    france.word("Use view").click()
+    france.agreed(france.view(), within=france.pixel())
+    france.look(2.0, 43.6, 8)
+    france.word("Use view").click()
+    france.agreed(france.view(), within=france.pixel())
 
 
 # --- across the antimeridian -----------------------------------------------------------------------------------------
@@ -346,6 +354,11 @@ def test_a_place_that_is_none(area: AreaPage) -> None:
 
 
 # --- alone -----------------------------------------------------------------------------------------------------------
+def test_the_picker_is_found_without_an_import_of_its_own() -> None:
+    code = "import extenso_nb as ex; ex.widgets.AreaPicker"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 def test_the_picker_alone(book: Notebook, tmp_path: Path) -> None:
     picker = AreaPage(book, book.page.locator(".extenso-area-picker").last, "picker").ready()
     assert book.kernel.value("picker.area") is None
