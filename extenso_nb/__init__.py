@@ -47,8 +47,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module("extenso_nb.errors")
+    if name in {"errors", "widgets"}:
+        return import_module(f"extenso_nb.{name}")
     if name in _HOMES:
         return getattr(import_module(f"extenso_nb.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'extenso_nb' has no attribute {name!r}")

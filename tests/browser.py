@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -269,20 +269,40 @@ lab, notebook7, voila = _front_end("lab"), _front_end("notebook"), _front_end("v
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """One browser for a file of tests. No longer: Playwright's loop would meet the other tests' own."""
-    found = shutil.which("chromium")
-    if found is None:
+    if shutil.which("chromium") is None:
         pytest.skip("Chromium is not installed (on Debian: apt-get install chromium)")
+    with launched(tmp_path_factory.mktemp("chromium")) as one:
+        yield one
+
+
+@contextmanager
+def launched(home: Path) -> Iterator[Browser]:
+    """A browser with a home of its own."""
     from playwright.sync_api import sync_playwright
 
-    home = tmp_path_factory.mktemp("chromium")
     as_root = ["--no-sandbox"] if sys.platform == "linux" and os.geteuid() == 0 else []
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("EXTENSO_", "XDG_"))}
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=found, args=[*_ARGUMENTS, *as_root], env=environment | {"HOME": str(home)}
+        one = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=[*_ARGUMENTS, *as_root],
+            env=environment | {"HOME": str(home)},
         )
-        yield launched
-        launched.close()
+        yield one
+        one.close()
+
+
+@contextmanager
+def opened(chromium: Browser, front: FrontEnd, *cells: str) -> Iterator[Notebook]:
+    """A notebook for all tests of a file, in a page of its own; each of them asks `book.watch.check()` at its end."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 1500})
+    context.set_default_timeout(1000 * SECONDS)
+    watch = Watch(context, TOLERATED[front.kind])
+    book = Notebook(front, context.new_page(), watch, cells)
+    yield book
+    book.close()
+    context.close()
+    watch.check()
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 const MODES = [
   ["Rectangle", "Click two opposite corners on the map."],
   ["Polygon", "Click corner after corner on the map; click the first one again to close it."],
-  ["Edit", "Drag a corner; click Edit again when it is right."],
-  ["Delete", "Click the outline of what is to go; click Delete again to stop."],
+  ["Edit", "Drag a corner; click Edit again to end."],
+  ["Delete", "Click an outline; click Delete again to end."],
 ];
 let bars = 0;
 
@@ -227,7 +227,9 @@ function render({ model, el }) {
   const echo = make("div", { class: "extenso-echo extenso-cut" });
   const tell = () => {
     const valid = model.get("valid");
-    echo.textContent = hint && valid ? hint : model.get("echo");
+    // What is being changed goes on saying how large it is.
+    const size = model.get("drawn") && ["Edit", "Delete"].includes(active()) ? model.get("echo") + " \u00b7 " : "";
+    echo.textContent = hint && valid ? size + hint : model.get("echo");
     echo.title = echo.textContent;
     echo.classList.toggle("extenso-bad", !valid);
     echo.classList.toggle("extenso-faint", Boolean(hint) || !model.get("drawn"));
