@@ -33,11 +33,11 @@ function part(model, el, name, label) {
   });
   root.append(dead);
   el.append(root);
-  // JupyterLab and Notebook look for their shortcuts before an element hears of a key: arrows, letters. They leave alone what
-  // has this mark, which is there for plain keys only: Ctrl+S still saves the notebook.
+  // JupyterLab and Notebook look for their shortcuts before an element hears of a key: arrows, letters. They leave alone an
+  // element with this mark, which is there for plain keys only: Ctrl+S still saves the notebook.
   const plain = (event) => {
     if (!root.isConnected) window.removeEventListener("keydown", plain, true);
-    root.toggleAttribute("data-lm-suppress-shortcuts", !(event.ctrlKey || event.metaKey || event.altKey));
+    event.target.toggleAttribute("data-lm-suppress-shortcuts", !(event.ctrlKey || event.metaKey || event.altKey));
   };
   root.addEventListener("focusin", () => window.addEventListener("keydown", plain, true));
   root.addEventListener("focusout", () => window.removeEventListener("keydown", plain, true));
