@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from desk_gateway import Gateway, box, until
+from desk_gateway import Gateway, box, browser_sends, until
 
 from extenso_nb.widgets import memory
 from extenso_nb.widgets.desk import Desk
+from extenso_nb.widgets.form import SearchForm
 from extenso_nb.widgets.state import ExplorerState
 
 
@@ -85,3 +86,22 @@ def test_a_place_that_cannot_be_written_stops_no_search(folder: Path) -> None:
     until(lambda: desk.state.searched)
     assert not desk.state.failed
     desk.close()
+
+
+def test_the_form_offers_the_last_search_until_something_is_searched(folder: Path) -> None:
+    first = Desk(Session(), state=ExplorerState(start="2024-06-02", cloud=30.0))
+    form = SearchForm(first)
+    assert not form.last, "nothing was searched with this gateway"
+    first.search().result(10)
+    assert not form.last, "what is searched already need not be taken up"
+    form.close()
+    first.close()
+    again = Desk(Session())
+    form = SearchForm(again)
+    assert form.last
+    browser_sends(form, kind="restore")
+    until(lambda: again.state.searched)
+    assert not form.last
+    assert (form.values["start"], form.values["cloud"]) == ("2024-06-02", 30)
+    form.close()
+    again.close()

@@ -56,6 +56,7 @@ class SearchForm(Panel):
     more = Bool(False, help="Whether that part is open.").tag(sync=True)
     searching = Bool(False).tag(sync=True)
     again = Bool(False, help="Whether the results shown answer another form.").tag(sync=True)
+    last = Bool(False, help="Whether a search of an earlier kernel can be taken up.").tag(sync=True)
 
     def __init__(self, source: Source = None) -> None:
         self._refused: dict[str, tuple[str, dict[str, Any]]] = {}
@@ -67,12 +68,14 @@ class SearchForm(Panel):
         self.watch(self._mission_changed, "collection")
         self.watch(self._filters_changed, "filters")
         self.watch(self._show, *FIELDS, "filters", "busy", "searched", "found_form", "found_aoi", "aoi")
+        self.watch(self._show_last, "gateway", "searched")
         self.more = self.count > 0
         self.answer("edit", self._edit)
         self.answer("preset", self._preset)
         self.answer("reset", lambda _: self.reset())
         self.answer("search", lambda _: self.search())
         self.answer("cancel", lambda _: self.desk.cancel())
+        self.answer("restore", lambda _: self.desk.restore())
 
     # --- for code ------------------------------------------------------------------------------------------------
     @property
@@ -180,6 +183,10 @@ class SearchForm(Panel):
             self.count += bool(state.q.strip() or self.drafts.get("q"))
             self.searching = "search" in state.busy
             self.again = state.outdated()
+
+    def _show_last(self) -> None:
+        """Apart from `_show`: a file is read, which is not for each letter that is typed."""
+        self.last = not self.state.searched and self.desk.remembered() is not None
 
 
 def _today() -> date:

@@ -200,6 +200,14 @@ function render({ model, el }) {
     draw();
   };
   const changed = make("span", { class: "extenso-faint extenso-form-note", text: "The form has changed." });
+  const last = make("button", {
+    class: "extenso-btn extenso-quiet",
+    text: "Last search",
+    title: "Fill the form as at your last search here, and search again",
+    hidden: true,
+    data: { key: "last" },
+    on: { click: () => send("restore") },
+  });
   const inline = (box) => {
     box.classList.add("extenso-inline");
     return box;
@@ -212,6 +220,7 @@ function render({ model, el }) {
     inline(choice("sort", "Sort", () => model.get("offers").sorts)),
     inline(choice("page_size", "Show", () => model.get("offers").sizes)),
     make("button", { class: "extenso-btn extenso-quiet", text: "Reset", title: "Take all conditions back; mission and area stay", data: { key: "reset" }, on: { click: reset } }),
+    last,
     make("div", { class: "extenso-row extenso-form-end" }, changed, cancel),
   );
 
@@ -297,6 +306,9 @@ function render({ model, el }) {
     changed.hidden = searching || !model.get("again");
     if (!searching && cancel === root.getRootNode().activeElement) go.focus();
     cancel.hidden = !searching;
+    const offered = model.get("last") && !searching;
+    if (!offered && last === root.getRootNode().activeElement) go.focus();
+    last.hidden = !offered;
   };
   const answer = (content) => {
     if (content.kind === "heard" && typed.get(content.name) === content.value) {
@@ -315,7 +327,7 @@ function render({ model, el }) {
     search();
   });
   model.on("msg:custom", answer);
-  const stop = watch(model, ["offers", "values", "drafts", "faults", "preset", "count", "more", "searching", "again"], draw);
+  const stop = watch(model, ["offers", "values", "drafts", "faults", "preset", "count", "more", "searching", "again", "last"], draw);
   return () => {
     flush(); // what was typed last is not lost with the view
     window.removeEventListener("pointerup", lift);
