@@ -34,7 +34,7 @@ SECONDS = 60
 EXPLORER = """
 import extenso_nb as ex
 eo = ex.connect()
-explorer = eo.explorer(tiles=False)
+explorer = eo.explorer()
 explorer
 """
 

@@ -42,6 +42,16 @@ class ExplorerPage:
         """The products in it."""
         return self.results.get_by_role("option")
 
+    def names(self) -> list[str]:
+        """What a screen reader says of each product."""
+        found: list[str] = self.cards.evaluate_all("cards => cards.map(card => card.getAttribute('aria-label'))")
+        return found
+
+    def pictures(self) -> int:
+        """How many products have their picture."""
+        loaded = "pictures => pictures.filter(img => img.complete && img.naturalWidth > 0).length"
+        return int(self.cards.locator("img").evaluate_all(loaded))
+
     @property
     def message(self) -> Locator:
         """What was said last, good or bad."""
@@ -185,7 +195,7 @@ class ExplorerPage:
         """Press Search and wait for an answer, good or bad."""
         before = self.book.kernel.value("explorer.state.generation")
         self.button(re.compile("^Search")).click()
-        self.book.kernel.until(f"explorer.state.generation > {before} and 'search' not in explorer.state.busy")
+        self.book.kernel.until(f"explorer.state.generation > {before} and not explorer.desk._runner.running('search')")
 
     def card(self, number: int) -> Locator:
         """A product in the list, from 0."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from axe import violations
 from browser import Browse
@@ -68,8 +70,8 @@ def test_axe_finds_nothing(theme: str, lab: FrontEnd, browse: Browse) -> None:
 
     look("nothing searched yet")
     book.kernel.run("explorer.state.q = 'producttype:(GRD'")
-    explorer.search()
-    explorer.said("The search failed")
+    explorer.button(re.compile("^Search")).click()
+    explorer.said("The search was not sent")
     look("an error")
     explorer.button("Reset").click()
     book.kernel.until("explorer.state.q == ''")
@@ -77,7 +79,8 @@ def test_axe_finds_nothing(theme: str, lab: FrontEnd, browse: Browse) -> None:
     explorer.card(2).wait_for()
     explorer.select(0)
     explorer.estimate()
-    explorer.button("More conditions").click()
+    if explorer.button("More conditions").count():  # the error has opened them
+        explorer.button("More conditions").click()
     explorer.button("Filter").click()
     look("found, selected, estimated")
     for name in ("Code", "Keys", "Paste", "My bucket..."):

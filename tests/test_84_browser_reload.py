@@ -17,12 +17,15 @@ def test_a_page_that_is_loaded_again_shows_everything_again(lab: FrontEnd, brows
     explorer.wait_delivered(number)
     explorer.select(1)
     chosen = book.kernel.until("explorer.state.selected")
-    cards, footprints = explorer.cards.all_inner_texts(), explorer.footprints.count()
+    book.kernel.run("assert explorer.wait(60)")
+    book.until(lambda: explorer.pictures() == explorer.cards.count(), "all thumbnails")
+    cards, footprints = explorer.names(), explorer.footprints.count()
     # Lab keeps what cells have shown in the file, and shows it from there.
     book.save()
     book.reload()
     explorer.ready()
-    book.until(lambda: explorer.cards.all_inner_texts() == cards, "the same cards")
+    book.until(lambda: explorer.names() == cards, "the same cards")
+    book.until(lambda: explorer.pictures() == len(cards), "all thumbnails again")
     book.until(lambda: explorer.footprints.count() == footprints, "the same footprints")
     assert explorer.chosen.count() == 1
     explorer.row(number).wait_for()
@@ -43,6 +46,7 @@ def test_a_widget_whose_kernel_is_gone_says_so_and_a_new_one_knows_the_orders(la
     book.restart()
     assert explorer.cards.count() > 1, "the old widget is still there, and looks alive"
     explorer.dead.first.wait_for()
+    assert explorer.dead.count() == 1, "said once, for all parts"
     explorer.card(1).click()  # to no effect, and without harm
     assert "Run the cell again" in explorer.dead.first.inner_text()
     assert "kernel does not answer" in explorer.dead.first.inner_text()
@@ -52,5 +56,9 @@ def test_a_widget_whose_kernel_is_gone_says_so_and_a_new_one_knows_the_orders(la
     explorer.wait_delivered(number)
     assert explorer.dead.count() == 0
     assert book.kernel.value(f"{number} in [order.id for order in explorer.orders]")
+    # So did the last search, which is offered.
+    explorer.button("Last search").click()
+    book.kernel.until("explorer.state.searched and 'search' not in explorer.state.busy")
+    explorer.card(1).wait_for()
     # The old map is one of ipyleaflet, and told the dead kernel that its place on the page had changed.
     assert set(book.watch.take()) <= {"page error: Cannot send"}
