@@ -842,7 +842,8 @@ def test_cancelling_a_task_leaves_a_part_and_no_lock(storage: Storage, out: Path
     async def main() -> None:
         async with AsyncClient(storage.url, token=TOKEN) as client:
             task = asyncio.create_task(client.download("7-1", out, progress=False))
-            await asyncio.sleep(0.2)
+            while names(out) != [NAME + ".part"]:
+                await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
