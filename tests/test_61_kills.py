@@ -99,8 +99,7 @@ def test_a_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
         orders, answered = Orders(), 0
         for _ in range(KILLS):
             answered += killed(data_dir, server.url, orders)
-        # On a busy machine a gateway takes longer to start, and is killed then more often.
-        assert answered >= KILLS / 10, "some are killed while they work, others while they start"
+        assert answered >= KILLS / 4, "most are killed while they work, some while they start"
         with running(data_dir, server.url) as process:
             client = connected(data_dir, process, 60)
             assert client is not None
@@ -110,8 +109,10 @@ def test_a_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
 
 def killed(data_dir: Path, url: str, orders: Orders) -> bool:
     """Start a gateway, order, and kill it at some instant, be it in the middle of an order; whether it answered before."""
+    # Which of the two is drawn, not left to how long a start takes: on a busy machine all would be killed while they start.
+    patience = 60 if CHANCE.random() < 0.6 else CHANCE.uniform(0.1, 2.0)
     with running(data_dir, url) as process:
-        client = connected(data_dir, process, CHANCE.uniform(0.5, 4.0))
+        client = connected(data_dir, process, patience)
         if client is None:
             return False
         asking = threading.Thread(target=asked, args=(client, orders))
