@@ -244,7 +244,7 @@ def test_selecting_goes_both_ways_and_keeps_what_other_searches_found(make: Any)
     explorer = make(resume=False)
     explorer.search().result(5)
     view = explorer.results
-    browser_sets(view, selected=[product(1).id, product(2).id])
+    browser_sends(view, kind="select", ids=[product(1).id, product(2).id], on=True)
     assert explorer.selected.ids == [product(1).id, product(2).id]
     explorer.state.toggle(product(1).id)
     assert view.selected == [product(2).id]

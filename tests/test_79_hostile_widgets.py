@@ -45,11 +45,21 @@ def test_what_nobody_sees_is_not_in_the_basket(make: Any) -> None:
     """A click on a card of the list before, or code that names what is not there, must not order it."""
     gateway = Gateway()
     explorer = searched(make, gateway, chosen=1)
-    browser_sets(explorer.results, selected=[product(0).id, GHOST])
+    browser_sends(explorer.results, kind="select", ids=[GHOST], on=True)
     assert explorer.state.selected == [product(0).id] == explorer.results.selected
     assert [item["id"] for item in explorer.basket.items] == explorer.state.selected
     explorer.order().result(5)
     assert [call[1] for call in gateway.calls if call[0] == "order"] == [(product(0).id,)]
+
+
+def test_a_click_that_an_order_overtakes_does_not_bring_back_what_was_ordered(make: Any) -> None:
+    explorer = searched(make, Gateway(), chosen=2)
+    explorer.order().result(5)
+    # The click was made while the browser still showed two products in the basket.
+    browser_sends(explorer.results, kind="select", ids=[product(4).id], on=True)
+    assert explorer.state.selected == [product(4).id] == explorer.results.selected
+    browser_sends(explorer.results, kind="select", ids=[product(0).id], on=False)
+    assert explorer.state.selected == [product(4).id]
 
 
 def test_a_selection_set_from_code_outlives_the_next_search_and_drops_the_estimate() -> None:

@@ -73,7 +73,8 @@ class ResultsView(Panel):
             "found_form", "found_aoi", "facets", "least_coverage", "aoi", *self.state.search_form(),
         )  # fmt: skip
         self.watch(self._show_sheet, "detailed", "details")
-        for name in ("selected", "hovered", "draped", "view", "least_coverage"):
+        self.watch(self._show_selected, "selected")
+        for name in ("hovered", "draped", "view", "least_coverage"):
             self._mirror(name)
 
     def _mirror(self, name: str) -> None:
@@ -84,11 +85,7 @@ class ResultsView(Panel):
 
         def take(change: Any) -> None:
             try:
-                if name == "selected":
-                    self.state.select(change["new"])
-                    show()  # what is no longer there was not taken
-                else:
-                    self.state.update(**{name: change["new"]})
+                self.state.update(**{name: change["new"]})
             except TraitError:
                 show()  # the browser must not go on showing what was refused
                 raise
@@ -102,8 +99,16 @@ class ResultsView(Panel):
         self.answer("pictures", lambda _: self._send_pictures(state.thumbnails))
         self.answer("details", lambda content: desk.show_details(str(content["id"])))
         self.answer("drape", lambda content: desk.drape(str(content["id"])))
+        self.answer("select", self._select)
         self.answer("facet", self._facet)
         self.answer("show_all", lambda _: state.update(facets={}, least_coverage=0.0))
+
+    def _select(self, content: Mapping[str, Any]) -> None:
+        """Put products into the basket, or take them out. Whatever came of it, the browser is told that it was heard."""
+        try:
+            self.state.pick([str(key) for key in content["ids"]], on=bool(content["on"]))
+        finally:
+            self.send({"kind": "heard"})
 
     def _facet(self, content: Mapping[str, Any]) -> None:
         """Choose a value of a facet, or drop it."""
@@ -114,6 +119,9 @@ class ResultsView(Panel):
             self.state.update(facets={**self.state.facets, name: values})
 
     # --- to the browser ------------------------------------------------------------------------------------------
+    def _show_selected(self) -> None:
+        self.selected = self.state.selected
+
     def _show_items(self) -> None:
         shares = self.state.coverage()
         self.items = [card(product, shares.get(product.id)) for product in self.state.products]

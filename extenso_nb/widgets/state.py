@@ -313,6 +313,12 @@ class ExplorerState(HasTraits):
             elif self.product(product_id) is not None:
                 self.select([*self.selected, product_id])
 
+    def pick(self, ids: Sequence[str], *, on: bool) -> None:
+        """Put products into the basket, or take them out; the others stay as they are. Unknown identifiers are ignored."""
+        with self.lock:
+            left = [key for key in self.selected if on or key not in ids]
+            self.select([*left, *ids] if on else left)
+
     def select(self, ids: Sequence[str]) -> None:
         """Replace the selection. What is selected stays selected while others are searched.
 

@@ -55,16 +55,16 @@ function render({ model, el }) {
   const filter = make("button", { class: "extenso-btn extenso-small", "aria-expanded": "false", on: { click: () => unfold() } });
   const hiding = make("span", { class: "extenso-faint extenso-hiding" });
   const everything = make("button", { class: "extenso-btn extenso-quiet extenso-small", text: "Show all", on: { click: () => send("show_all") } });
-  const choose = make("button", {
+  const every = make("button", {
     class: "extenso-btn extenso-quiet extenso-small",
     text: "Select all shown",
-    on: { click: () => set({ selected: [...new Set([...model.get("selected"), ...shownIds()])] }) },
+    on: { click: () => choose(shownIds(), true) },
   });
   const clear = make("button", {
     class: "extenso-btn extenso-quiet extenso-small",
     text: "Clear",
     "aria-label": "Clear: take the products of this list out of the basket",
-    on: { click: () => set({ selected: model.get("selected").filter((id) => !known().has(id)) }) },
+    on: { click: () => choose(basket().filter((id) => known().has(id)), false) },
   });
   const facets = make("div", { class: "extenso-facets", hidden: true });
   const least = make("input", {
@@ -89,7 +89,7 @@ function render({ model, el }) {
   const more = make("button", { class: "extenso-btn extenso-more", on: { click: () => more.ariaDisabled !== "true" && send("more") } });
   const working = make("div", { class: "extenso-working", "aria-hidden": "true", hidden: true });
   const scroller = make("div", { class: "extenso-scroller" }, gallery, table, empty, more);
-  const tools = make("div", { class: "extenso-row extenso-tools" }, filter, hiding, everything, make("span", { class: "extenso-grow" }), choose, clear);
+  const tools = make("div", { class: "extenso-row extenso-tools" }, filter, hiding, everything, make("span", { class: "extenso-grow" }), every, clear);
   const list = make(
     "div",
     { class: "extenso-listing" },
@@ -190,7 +190,7 @@ function render({ model, el }) {
     nodes = made;
     (asTable() ? gallery : lines).replaceChildren();
     arrange();
-    const chosen = new Set(model.get("selected"));
+    const chosen = new Set(basket());
     const away = new Set(model.get("hidden"));
     for (const { id } of fresh) {
       dressOrdered(id);
@@ -256,10 +256,19 @@ function render({ model, el }) {
   };
 
   // --- what is done to them ------------------------------------------------------------------------------------
-  const toggle = (id) => {
-    const before = model.get("selected");
-    set({ selected: before.includes(id) ? before.filter((key) => key !== id) : [...before, id] });
+  // What is clicked says what it means, not what the basket then is: an order may have emptied that meanwhile. Until the
+  // kernel has heard it, the list shows what was meant.
+  let meant = [];
+  let unheard = 0;
+  const basket = () => (unheard ? meant : model.get("selected"));
+  const choose = (ids, on) => {
+    const others = basket().filter((id) => !ids.includes(id));
+    meant = on ? [...others, ...ids] : others;
+    unheard += 1;
+    drawSelected();
+    send("select", { ids, on });
   };
+  const toggle = (id) => choose([id], !basket().includes(id));
   let opening = false;
   const open = (id) => {
     opening = true;
@@ -442,7 +451,7 @@ function render({ model, el }) {
   // --- what changes on them ------------------------------------------------------------------------------------
   let chosen = new Set();
   const drawSelected = () => {
-    const now = new Set(model.get("selected"));
+    const now = new Set(basket());
     for (const id of now) if (!chosen.has(id)) dressSelected(id, true);
     for (const id of chosen) if (!now.has(id)) dressSelected(id, false);
     chosen = now;
@@ -478,6 +487,10 @@ function render({ model, el }) {
     drawSheetButtons();
   };
   const received = (message) => {
+    if (message.kind === "heard" && unheard) {
+      unheard -= 1;
+      drawSelected();
+    }
     if (message.kind !== "pictures") return;
     for (const [id, uri] of Object.entries(message.pictures)) {
       pictures.set(id, uri);
@@ -567,7 +580,7 @@ function render({ model, el }) {
   const drawSheetButtons = () => {
     const id = model.get("sheet").id;
     if (!id) return;
-    const on = model.get("selected").includes(id);
+    const on = basket().includes(id);
     sheetPick.textContent = on ? "Take out of the basket" : "Select";
     sheetPick.classList.toggle("extenso-primary", !on);
     sheetDrape.textContent = model.get("draped").includes(id) ? "Take off map" : "Show on map";
