@@ -70,7 +70,7 @@ class Gateway:
 
     async def _enter(self, verb: str, *detail: Any) -> None:
         self.calls.append((verb, *detail))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # as a real client, it lets others run
         if verb in self.gate:
             await self.gate[verb].wait()
         if self.fail.get(verb):
@@ -98,7 +98,7 @@ class Gateway:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # long enough that those asked for at a time are under way together
             await self._enter("thumbnail", item.id)
         finally:
             self.at_once -= 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from browser import Notebook
-    from playwright.sync_api import Locator
+    from playwright.sync_api import Locator, Page
 
 Point = tuple[float, float]
 """Longitude and latitude."""
@@ -65,11 +65,6 @@ class ExplorerPage:
     def board(self) -> Locator:
         """The orders."""
         return self.root.get_by_role("region", name="Orders")
-
-    @property
-    def bars(self) -> Locator:
-        """How far deliveries are, newest order first."""
-        return self.board.get_by_role("progressbar")
 
     @property
     def footprints(self) -> Locator:
@@ -291,25 +286,7 @@ class ExplorerPage:
 
     def time_until(self, script: str, x: float, y: float) -> float:
         """Move the pointer to a place on the page; milliseconds from its arrival until `script(root)` holds there."""
-        handle = self.root.element_handle()
-        self.page.evaluate(
-            """([root, script]) => {
-                const holds = eval('(' + script + ')');
-                window.tookMs = null;
-                window.addEventListener('pointermove', () => {
-                    const begun = performance.now();
-                    const look = () => {
-                        if (holds(root)) window.tookMs = performance.now() - begun;
-                        else requestAnimationFrame(look);
-                    };
-                    look();
-                }, {once: true, capture: true});
-            }""",
-            [handle, script],
-        )
-        self.page.mouse.move(x, y)
-        self.page.wait_for_function("() => window.tookMs !== null")
-        return float(self.page.evaluate("() => window.tookMs"))
+        return pointing(self.page, self.root, script, x, y)
 
     def hover_card(self, number: int) -> float:
         """Point at a card, from outside of the list; milliseconds until the map shows its footprint."""
@@ -327,26 +304,6 @@ class ExplorerPage:
         self.book.kernel.run("explorer.state.hovered = ''")  # ipyleaflet does not tell when a footprint is left
         self.book.until(lambda: not self.root.evaluate(self.HOVERED_CARD), "no card shown any more")
         return self.time_until(self.HOVERED_CARD, x, y)
-
-    def count_progress(self) -> None:
-        """From now on note in the page each value that the first bar takes, and when; `progress_seen` reads them."""
-        self.page.evaluate(
-            """root => {
-                const seen = window.progressSeen = new Map();
-                const look = () => {
-                    const bar = root.querySelector('[role=progressbar]');
-                    const value = bar?.getAttribute('aria-valuenow');
-                    if (value && !seen.has(value)) seen.set(value, Date.now());
-                };
-                new MutationObserver(look).observe(root, {subtree: true, childList: true, attributes: true});
-                look();
-            }""",
-            self.root.element_handle(),
-        )
-
-    def progress_seen(self) -> dict[int, float]:
-        """Per cents that the first bar has shown since `count_progress`, and when first, in seconds of the epoch."""
-        return {int(value): at / 1000 for value, at in self.page.evaluate("() => [...window.progressSeen]")}
 
     # --- the look ------------------------------------------------------------------------------------------------
     def too_wide(self) -> list[str]:
@@ -376,3 +333,25 @@ class ExplorerPage:
 def _northing(latitude: float) -> float:
     """Web Mercator: a share of the world's width, north positive (OGC 17-083r4, annex D)."""
     return math.log(math.tan(math.pi / 4 + math.radians(latitude) / 2)) / (2 * math.pi)
+
+
+def pointing(page: Page, root: Locator, script: str, x: float, y: float) -> float:
+    """Move the pointer to a place on the page; milliseconds from its arrival until `script(root)` holds there."""
+    page.evaluate(
+        """([root, script]) => {
+            const holds = eval('(' + script + ')');
+            window.tookMs = null;
+            window.addEventListener('pointermove', () => {
+                const begun = performance.now();
+                const look = () => {
+                    if (holds(root)) window.tookMs = performance.now() - begun;
+                    else requestAnimationFrame(look);
+                };
+                look();
+            }, {once: true, capture: true});
+        }""",
+        [root.element_handle(), script],
+    )
+    page.mouse.move(x, y)
+    page.wait_for_function("() => window.tookMs !== null")
+    return float(page.evaluate("() => window.tookMs"))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from area_page import FIND_MAP
 from desk_gateway import product
+from explorer_page import pointing
 from frontends import until
 from PIL import Image
 from scripted import product_id, zipped
@@ -88,18 +89,6 @@ _WATCH_BAR = """root => {
     };
     new MutationObserver(look).observe(root, {subtree: true, childList: true, attributes: true});
     look();
-}"""
-_TIMED = """([root, script]) => {
-    const holds = eval('(' + script + ')');
-    window.tookMs = null;
-    window.addEventListener('pointermove', () => {
-        const begun = performance.now();
-        const look = () => {
-            if (holds(root)) window.tookMs = performance.now() - begun;
-            else requestAnimationFrame(look);
-        };
-        look();
-    }, {once: true, capture: true});
 }"""
 
 
@@ -253,10 +242,7 @@ class Speed:
         self.book.until(lambda: not self.root.evaluate(script), "nothing pointed at")
 
     def _time(self, script: str, x: float, y: float) -> float:
-        self.page.evaluate(_TIMED, [self.root.element_handle(), script])
-        self.page.mouse.move(x, y)
-        self.page.wait_for_function("() => window.tookMs !== null")
-        return float(self.page.evaluate("() => window.tookMs"))
+        return pointing(self.page, self.root, script, x, y)
 
     def hover_cards(self, count: int = 20) -> list[float]:
         """Milliseconds from the pointer on a card to its footprint drawn as pointed at; there and back through the kernel."""
