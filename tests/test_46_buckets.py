@@ -318,7 +318,7 @@ def test_the_free_storage_may_be_a_bucket(
     s3: str, start: Callable[..., Gateway], source: ScriptedSource, tmp_path: Path
 ) -> None:
     names = [source.add(1), source.add(2, cut_at(200_000))]
-    gateway = start(storage=BucketStorage(bucket_of(s3, "deliveries", prefix="free")))
+    gateway = start(storage=BucketStorage(bucket_of(s3, "deliveries", prefix="free-of-buckets")))
     with served(gateway) as url, Client(url, api_key=gateway.key) as eo:
         order = eo.wait(eo.order(names), progress=False)
         assert eo.me().storage.used == sum(len(source.data[name]) for name in names)

@@ -104,7 +104,7 @@ def test_going_on_where_a_download_stopped_asks_for_the_rest_only(
 def test_the_token_goes_to_the_gateway_and_to_nobody_else(tmp_path: Path, source: ScriptedSource, s3: str) -> None:
     ((name, content),) = source.data.items()
     (tmp_path / "gateway").mkdir()
-    storage = BucketStorage(bucket_of(s3, "deliveries", prefix="free"))
+    storage = BucketStorage(bucket_of(s3, "deliveries", prefix="free-of-curl"))
     gateway = Gateway(tmp_path / "gateway", source, storage=storage)
     try:
         order, _ = gateway.service.create_order(gateway.account, [name])

@@ -299,7 +299,7 @@ def test_no_secret_is_anywhere_but_where_it_must_be(
 ) -> None:
     caplog.set_level(1)
     archive = write_archive(tmp_path / "archive", count=4, size=100_000)
-    more = ["--storage", f"s3://deliveries/free?endpoint={s3}"] if storage == "bucket" else []
+    more = ["--storage", f"s3://deliveries/free-of-secrets?endpoint={s3}"] if storage == "bucket" else []
     with served(tmp_path, archive, *more, EXTENSO_S3_ACCESS_KEY=ACCESS, EXTENSO_S3_SECRET_KEY=SECRET) as (url, log):
         secret = (tmp_path / "data" / "secret").read_text()
         scan.plant("gateway's secret", secret)
