@@ -475,6 +475,20 @@ class Request:
         return urlsplit(self.target).path
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What a `site` answers."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+
+    @classmethod
+    def json(cls, body: object, status: int = 200, **headers: str) -> Reply:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return cls(status, json.dumps(body).encode(), {"Content-Type": "application/json"} | given)
+
+
 class ScriptedHttp:
     """The server. Use it in `with`, or `close` it."""
 
@@ -504,6 +518,10 @@ class ScriptedHttp:
         """Whether bytes are given only to those who send the token."""
         self.tokens = 0
         """Tokens given out so far; the last one is good."""
+        self.site: Callable[[Request], Reply | None] | None = None
+        """What else the server answers: its catalogue, its tokens, in the words of an archive. None: not found."""
+        self.bytes_at: Callable[[Request], str | None] | None = None
+        """Which held product (or file of one) a request asks for the bytes of, beside those at /bytes/<id>."""
         self.stopped = threading.Event()
         self._open = 0
         self._lock = threading.Lock()
@@ -566,6 +584,13 @@ class ScriptedHttp:
         while self._open and time.monotonic() < end:
             time.sleep(0.002)
 
+    def give_token(self) -> str:
+        """A new token; those before it are good no more."""
+        with self._lock:
+            self.tokens += 1
+            self._good = self.tokens
+        return self.token
+
     def expire_token(self) -> None:
         """The token that was given out last is good no more."""
         with self._lock:
@@ -624,6 +649,16 @@ class ScriptedHttp:
         if kind in {"bytes", "away"} and name in self.held:
             self._play(connection, request, self.held[name], signed=kind == "away")
             return False
+        if self.bytes_at is not None and (asked := self.bytes_at(request)) is not None:
+            self._play(connection, request, self.held[asked], signed=False)
+            return False
+        if self.site is not None and (reply := self.site(request)) is not None:
+            lines = [f"{key}: {value}" for key, value in reply.headers.items()]
+            head = "\r\n".join(
+                [f"HTTP/1.1 {reply.status} Scripted", *lines, f"Content-Length: {len(reply.body)}", "", ""]
+            )
+            connection.sendall(head.encode() + reply.body)
+            return True
         code, body, content_type = self._small(kind, name, request)
         head = f"HTTP/1.1 {code} Scripted\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
@@ -666,10 +701,7 @@ class ScriptedHttp:
                 if b"password=right" not in request.body:
                     said = {"error": "invalid_grant", "error_description": "Invalid user credentials"}
                     return _json(401, said)
-                with self._lock:
-                    self.tokens += 1
-                    self._good = self.tokens
-                return _json(200, {"access_token": self.token, "expires_in": 600})
+                return _json(200, {"access_token": self.give_token(), "expires_in": 600})
             case _ if self.broken:
                 return _json(503, {"detail": "The catalogue is down."})
             case "POST", "warm-up" if name in self.held:

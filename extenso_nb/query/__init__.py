@@ -14,6 +14,7 @@ from typing import Any
 
 from extenso_nb.query import _match
 from extenso_nb.query._build import build, combine
+from extenso_nb.query._dates import moment
 from extenso_nb.query._keywords import KEYWORDS, Described, Keyword
 from extenso_nb.query._match import order
 from extenso_nb.query._parse import MAX_CLAUSES, MAX_DEPTH, MAX_LENGTH, parse_tree
@@ -59,6 +60,7 @@ __all__ = [
     "build",
     "combine",
     "geometry",
+    "moment",
     "order",
     "parse",
 ]

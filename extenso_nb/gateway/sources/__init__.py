@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from extenso_nb.errors import SourceUnavailable
 from extenso_nb.models import Product
 from extenso_nb.query import Query
 
-__all__ = ["STORAGE", "Content", "Hits", "Limits", "Source", "limits_of"]
+__all__ = [
+    "COLLECTIONS",
+    "STORAGE",
+    "Content",
+    "Credentials",
+    "Hits",
+    "Limits",
+    "Profile",
+    "Source",
+    "cannot",
+    "lacking",
+    "limits_of",
+    "profile_of",
+]
+
+COLLECTIONS = frozenset({"S1", "S2", "S3", "S5P"})
+
+Credentials = Callable[[], Mapping[str, str] | None]
+"""Gives the credentials of a source: `username` and `password`, `token`, `apikey` ...; None where there are none. Asked each
+time they are needed, so that a login counts while the gateway runs."""
 
 STORAGE = "storage"
 """Stands for a source where the product comes from an earlier delivery to the same account; no source is named so."""
@@ -24,6 +44,26 @@ class Limits:
     """Products on their way at the same time."""
     warm_ups: tuple[int, float] | None = None
     """How many cold products may be asked for in so many seconds: (20, 43200) on the hubs; None for no limit."""
+    volume: tuple[int, float] | None = None
+    """How many bytes may be fetched in so many seconds; told to users, and not enforced here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a source is for."""
+
+    searches: frozenset[str] = COLLECTIONS
+    """Collections in which it can be searched."""
+    delivers: frozenset[str] = COLLECTIONS
+    """Collections of which it gives bytes."""
+    archive: bool = False
+    """Whether it shows the archive that others show, too: of those one answers a search, and the next when it fails.
+    One that has products of its own (a folder) is asked in every search."""
+    cost: int = 0
+    """Deliveries take the source with the least first: 0 lies on this machine, 1 is open to all, 2 wants an account,
+    3 counts what is taken from it."""
+    account: str | None = None
+    """The name under which `extenso login` keeps its credentials; None where it takes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +72,8 @@ class Hits:
 
     total: int
     products: tuple[Product, ...]
+    notes: tuple[str, ...] = ()
+    """What whoever asked should know of how they were found: a catalogue that failed, a count that is not whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +146,31 @@ def limits_of(source: Source) -> Limits:
     """The limits of a source: its attribute `limits`, where it has one."""
     limits = getattr(source, "limits", None)
     return limits if isinstance(limits, Limits) else Limits()
+
+
+def profile_of(source: Source) -> Profile:
+    """What a source is for: its attribute `profile`, where it has one."""
+    profile = getattr(source, "profile", None)
+    return profile if isinstance(profile, Profile) else Profile()
+
+
+def lacking(source: Source) -> str | None:
+    """What a source lacks before it can deliver, and the next step, in a sentence: credentials. None when nothing.
+
+    Asked of its method `lacks`, where it has one.
+    """
+    lacks = getattr(source, "lacks", None)
+    return lacks() if callable(lacks) else None
+
+
+def cannot(name: str, what: str) -> SourceUnavailable:
+    """The error of a catalogue that is well, but cannot answer this: it does not know what is asked for.
+
+    An empty result would say that there is nothing.
+    """
+    return SourceUnavailable(
+        f"{name} cannot be asked for {what}.",
+        hint="Leave that out, or name a source that can.",
+        source=name,
+        cannot=True,
+    )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from extenso_nb.errors import ExtensoError, SourceUnavailable
+from extenso_nb.gateway.sources import Credentials
 
-__all__ = ["Authorise", "Token"]
+__all__ = ["Authorise", "Login", "Token"]
 
 
 class Authorise(Protocol):
@@ -90,3 +91,76 @@ class Token:
         self._header = f"{self._scheme} {token}"
         # A token that lives no longer than what is spared would be fetched anew for every request.
         self._until = None if seconds is None else time.monotonic() + max(seconds - self._spare, seconds / 2)
+
+
+class Login:
+    """`fetch` of a `Token`: credentials for a token. What was refused is not tried again until there are others.
+
+    Asking again and again with a wrong password locks accounts.
+
+    Parameters
+    ----------
+    name
+        Of the source, for messages.
+    account
+        Under which `extenso login` keeps the credentials.
+    credentials
+        Gives them, or None.
+    exchange
+        Sends them: token and seconds (None: until it is refused). Raises SourceUnavailable, with `status` in `details`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        account: str,
+        credentials: Credentials,
+        exchange: Callable[[Mapping[str, str]], tuple[str, float | None]],
+    ) -> None:
+        self._name, self._account, self._credentials, self._exchange = name, account, credentials, exchange
+        self._refused: tuple[dict[str, str], SourceUnavailable] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Login {self._name}, hidden>"
+
+    @property
+    def hint(self) -> str:
+        """The command that gives it credentials."""
+        return f"Run `extenso login {self._account}` where the gateway runs."
+
+    def lacks(self) -> str | None:
+        """What is missing before anything can be fetched; None when there are credentials that were not refused."""
+        given = self._credentials()
+        if given is None:
+            return f"{self._name} wants an account, and no credentials are set. {self.hint}"
+        if self._refused is not None and self._refused[0] == dict(given):
+            return f"{self._name} refused the credentials that are set. {self.hint}"
+        return None
+
+    def __call__(self) -> tuple[str, float | None]:
+        """A new token. Raises SourceUnavailable, without a request where there is nothing new to try."""
+        given = self._credentials()
+        if given is None:
+            raise SourceUnavailable(
+                f"{self._name} wants an account, and no credentials are set.",
+                hint=self.hint,
+                source=self._name,
+                login=self._account,
+            )
+        if self._refused is not None and self._refused[0] == dict(given):
+            raise copy.copy(self._refused[1])
+        try:
+            return self._exchange(given)
+        except SourceUnavailable as error:
+            if error.details.get("status") not in {400, 401, 403}:
+                raise
+            said = error.message
+        refused = SourceUnavailable(
+            f"{self._name} refused the credentials: {said}",
+            hint=self.hint,
+            source=self._name,
+            login=self._account,
+            status=401,
+        )
+        self._refused = (dict(given), refused)
+        raise copy.copy(refused)
