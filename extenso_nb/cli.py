@@ -235,6 +235,8 @@ def _search(options: argparse.Namespace) -> None:
         for product in found:
             print(repr(product)[9:-1])
         print(f"{len(found)} of {found.total} products", file=sys.stderr)
+    for note in found.notes:
+        print(f"extenso: {note}", file=sys.stderr)
 
 
 def _box(text: str) -> tuple[float, ...]:

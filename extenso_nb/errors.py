@@ -27,6 +27,7 @@
      │   ├─ QuotaExceeded               the order does not fit into the free storage
      │   ├─ OrderFinished               cancelling what has already ended
      │   ├─ NotDelivered                downloading or opening what has not arrived
+     │   ├─ CredentialsMissing          no source can deliver it before it has credentials
      │   ├─ InOwnBucket                 downloading what was delivered into the user's own bucket
      │   └─ IdempotencyConflict         the same key with another order
      ├─ BucketRefused                   the user's bucket did not pass the probe
@@ -68,6 +69,7 @@ __all__ = [
     "BucketRefused",
     "ChecksumMismatch",
     "ConflictError",
+    "CredentialsMissing",
     "DamagedProduct",
     "DataDirectoryInUse",
     "DataDirectoryReadOnly",
@@ -370,6 +372,13 @@ class InOwnBucket(ConflictError):
 
     status, code = 409, 1304
     default_hint = "Read it from the bucket with your own keys; `delivery.key` says where it lies."
+
+
+class CredentialsMissing(ConflictError):
+    """No source of the gateway can deliver the product before it is given credentials."""
+
+    status, code = 409, 1305
+    default_hint = "Run that command where the gateway runs, then order again; searching needs no credentials."
 
 
 class BucketRefused(ExtensoError):

@@ -373,6 +373,10 @@ class SourceHealth(Noun):
     status: str
     """`ok`, or what is wrong."""
     products: int | None = None
+    lacks: str | None = None
+    """What it lacks before it can deliver, and the command that gives it: credentials."""
+    rests_until: Moment | None = None
+    """When it is tried again, after it failed several times in a row."""
 
 
 class Health(Noun):
@@ -393,6 +397,8 @@ class Page(Noun, Generic[T]):
     start_index: int
     total_results: int
     data: tuple[T, ...]
+    notes: tuple[str, ...] | None = None
+    """Of a search: what to know of how it was found, a catalogue that did not answer, say."""
     links: Links
 
     def __repr__(self) -> str:

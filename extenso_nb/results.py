@@ -63,6 +63,8 @@ class SearchResult(Sequence[Product]):
         S1, S2, S3 or S5P.
     q
         The query that was sent.
+    notes
+        What to know of how they were found: a catalogue that did not answer, and which one did in its place.
     thumbnails
         Fetches pictures: identifiers -> identifier: JPEG or PNG. Those without a picture are left out. Called only when
         a contact sheet is drawn, and once for each product.
@@ -75,12 +77,14 @@ class SearchResult(Sequence[Product]):
         total: int,
         collection: str,
         q: str,
+        notes: Sequence[str] = (),
         thumbnails: Thumbnails | None = None,
     ) -> None:
         self._products = tuple(products)
         self.total = total
         self.collection = collection
         self.q = q
+        self.notes = tuple(notes)
         self._fetch = thumbnails
         self._pictures: dict[str, bytes | None] = {}
 
@@ -98,7 +102,12 @@ class SearchResult(Sequence[Product]):
         if not isinstance(index, slice):
             return self._products[index]
         part = SearchResult(
-            self._products[index], total=self.total, collection=self.collection, q=self.q, thumbnails=self._fetch
+            self._products[index],
+            total=self.total,
+            collection=self.collection,
+            q=self.q,
+            notes=self.notes,
+            thumbnails=self._fetch,
         )
         part._pictures = self._pictures  # one cache: a picture seen in the whole is not fetched again for a part
         return part
@@ -190,7 +199,8 @@ class SearchResult(Sequence[Product]):
 
     def __repr__(self) -> str:
         query = self.q if len(self.q) <= 80 else self.q[:77] + "..."
-        return f"<SearchResult {len(self)} of {self.total} {self.collection} products, q={query!r}>"
+        noted = f"; {' '.join(self.notes)}" if self.notes else ""
+        return f"<SearchResult {len(self)} of {self.total} {self.collection} products, q={query!r}{noted}>"
 
     def _repr_html_(self) -> str:
         """A contact sheet of at most 24 cards: escaped, without script, pictures inline."""
@@ -207,6 +217,7 @@ class SearchResult(Sequence[Product]):
                 if not self.total
                 else "No products on this page."
             )
+        note += self.notes
         caption = f"{len(self)} of {self.total} {self.collection} products"
         if self._products:
             caption += f", {_html.bytes_text(self.size)}"

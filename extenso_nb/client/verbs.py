@@ -119,8 +119,8 @@ relative_orbit, polarisation, sensor_mode, tile, timeliness, identifier, **keywo
         named = _named(locals())
         collection = _collection(collection)
         q = _query(collection, q, named)
-        products, total = yield from self._pages(Product, "search", collection, q, limit, orderby)
-        return self._result(products, total, collection, q)
+        products, total, notes = yield from self._pages(Product, "search", collection, q, limit, orderby)
+        return self._result(products, total, notes, collection, q)
 
     @verb
     def search_ids(
@@ -151,7 +151,7 @@ relative_orbit, polarisation, sensor_mode, tile, timeliness, identifier, **keywo
         named = _named(locals())
         collection = _collection(collection)
         q = _query(collection, q, named)
-        found, _ = yield from self._pages(str, "search_ids", collection, q, limit, orderby)
+        found, _, _ = yield from self._pages(str, "search_ids", collection, q, limit, orderby)
         return found
 
     @verb
@@ -421,25 +421,27 @@ relative_orbit, polarisation, sensor_mode, tile, timeliness, identifier, **keywo
 
     def _pages(
         self, kind: Any, name: str, collection: str, q: str, limit: int | None, orderby: str | None
-    ) -> Steps[tuple[list[Any], int]]:
-        """Items of a search up to the limit, each once although pages may shift meanwhile, and how many match."""
+    ) -> Steps[tuple[list[Any], int, tuple[str, ...]]]:
+        """Items of a search up to the limit, each once although pages may shift meanwhile; how many match; and notes."""
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise InputError(f"limit must be 1 or more, or None for all; got {limit!r}.")
         found: dict[str, Any] = {}
-        start, total = 0, None
+        start, total, notes = 0, None, dict[str, None]()
         while limit is None or len(found) < limit:
             rows = wire.MAX_ROWS if limit is None else min(wire.MAX_ROWS, limit - len(found))
             window = {"q": q, "start": start, "rows": rows, "orderby": orderby}
             page = yield from self._get(Page[kind], name, window, collection=collection)
             if start == 0 and page.total_results > 0 and not page.data:
                 raise GatewayFault(f"{name} was answered with none of {page.total_results} products.")
-            total = page.total_results if total is None else total
+            # A catalogue that does not say how many there are says so, and counts on as it goes.
+            total = page.total_results if total is None or page.notes else total
+            notes |= dict.fromkeys(page.notes or ())
             for item in page.data:
                 found.setdefault(item if isinstance(item, str) else item.id, item)
             start += len(page.data)
             if not page.data or start >= page.total_results:
                 break
-        return list(found.values())[:limit], total or 0
+        return list(found.values())[:limit], total or 0, tuple(notes)
 
     def _picture(self, name: str, product_id: str) -> Steps[bytes]:
         reply = yield from self._ask(wire.VERBS[name], {"product_id": product_id}, accept="image/*")
@@ -475,11 +477,13 @@ relative_orbit, polarisation, sensor_mode, tile, timeliness, identifier, **keywo
                 raise WaitTimeout(f"Order {order_id} is {state} after {spent:.0f} s of waiting.", order=order_id)
             yield Sleep(pause if left is None else min(pause, left))
 
-    def _result(self, products: Sequence[Product], total: int, collection: str, q: str) -> SearchResult:
+    def _result(
+        self, products: Sequence[Product], total: int, notes: tuple[str, ...], collection: str, q: str
+    ) -> SearchResult:
         from extenso_nb.results import SearchResult
 
         thumbnails = Thumbnails(partial(self._picture, "thumbnail"), self._timeout)
-        return SearchResult(products, total=total, collection=collection, q=q, thumbnails=thumbnails)
+        return SearchResult(products, total=total, collection=collection, q=q, notes=notes, thumbnails=thumbnails)
 
 
 # --- pieces ----------------------------------------------------------------------------------------------------------

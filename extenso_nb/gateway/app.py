@@ -35,7 +35,8 @@ from extenso_nb.gateway.links import linked_delivery, linked_order, linked_produ
 from extenso_nb.gateway.openapi import LARGEST_ORDER, LoginForm, OrderBody, ProductsBody, Token, document
 from extenso_nb.gateway.rate import Rate, address_key
 from extenso_nb.gateway.service import Service, window
-from extenso_nb.models import Noun, Product, SignedUrl
+from extenso_nb.gateway.sources import Hits
+from extenso_nb.models import Noun, SignedUrl
 from extenso_nb.products import collection as collection_of
 from extenso_nb.storage import BucketStorage, FolderStorage
 
@@ -183,7 +184,9 @@ async def _window(request: Request) -> tuple[int, int]:
 Window = Annotated[tuple[int, int], Depends(_window)]
 
 
-def _page(request: Request, place: tuple[int, int], total: int, data: Sequence[Any]) -> JSONResponse:
+def _page(
+    request: Request, place: tuple[int, int], total: int, data: Sequence[Any], notes: Sequence[str] = ()
+) -> JSONResponse:
     start, rows = place
     links = {"self": _page_link(request, start, rows)}
     if start + rows < total:
@@ -197,6 +200,8 @@ def _page(request: Request, place: tuple[int, int], total: int, data: Sequence[A
         "data": [item.to_wire() if isinstance(item, Noun) else item for item in data],
         "_links": links,
     }
+    if notes:
+        body["notes"] = list(notes)
     return JSONResponse(body)
 
 
@@ -237,21 +242,19 @@ def _login(request: Request, form: Annotated[LoginForm, Depends(login_form)]) ->
 
 
 def _search(request: Request, collection: str, service: Services, account: AccountId, place: Window) -> Response:
-    total, products = _hits(request, collection, service, place)
-    return _tagged(request, _page(request, place, total, [linked_product(product) for product in products]))
+    hits = _hits(request, collection, service, place)
+    found = [linked_product(product) for product in hits.products]
+    return _tagged(request, _page(request, place, hits.total, found, hits.notes))
 
 
 def _search_ids(request: Request, collection: str, service: Services, account: AccountId, place: Window) -> Response:
-    total, products = _hits(request, collection, service, place)
-    return _tagged(request, _page(request, place, total, [product.id for product in products]))
+    hits = _hits(request, collection, service, place)
+    return _tagged(request, _page(request, place, hits.total, [product.id for product in hits.products], hits.notes))
 
 
-def _hits(
-    request: Request, collection: str, service: Service, place: tuple[int, int]
-) -> tuple[int, tuple[Product, ...]]:
+def _hits(request: Request, collection: str, service: Service, place: tuple[int, int]) -> Hits:
     asked = request.query_params
-    hits = service.search(collection_of(collection), asked.get("q"), *place, asked.get("orderby"))
-    return hits.total, hits.products
+    return service.search(collection_of(collection), asked.get("q"), *place, asked.get("orderby"))
 
 
 def _quicklook(product_id: str, service: Services, account: AccountId, request: Request) -> Response:

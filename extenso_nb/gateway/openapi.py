@@ -117,7 +117,14 @@ _FACTS: dict[str, _Facts] = {
     "estimate": _Facts(Estimate, _NO_LIST, ProductsBody),
     "create_order": _Facts(
         Order,
-        (*_NO_LIST, errors.UnknownProduct, errors.QuotaExceeded, errors.IdempotencyConflict, errors.BucketRefused),
+        (
+            *_NO_LIST,
+            errors.UnknownProduct,
+            errors.CredentialsMissing,
+            errors.QuotaExceeded,
+            errors.IdempotencyConflict,
+            errors.BucketRefused,
+        ),
         OrderBody,
     ),
     "orders": _Facts(Page[Order]),

@@ -103,7 +103,7 @@ class Service:
         """What an order would cost. An unknown product is an error of that product, not of the request."""
         wanted = _checked(products)
         found = self.catalogue.find(wanted)
-        items = tuple(_estimated(product_id, found.get(product_id)) for product_id in wanted)
+        items = tuple(self._estimated(product_id, found.get(product_id)) for product_id in wanted)
         total = sum(item.size or 0 for item in items)
         before = self.store.account(account).storage
         after = Storage(
@@ -111,6 +111,20 @@ class Service:
         )
         return Estimate(
             products=items, total=total, storage_before=before, storage_after=after, fits=total <= before.free
+        )
+
+    def _estimated(self, product_id: str, product: Product | None) -> ProductEstimate:
+        if product is None:
+            return ProductEstimate(id=product_id, error=_unknown([product_id]).message)
+        missing = self.catalogue.undeliverable(product)
+        if missing is not None:
+            return ProductEstimate(id=product_id, error=missing.message)
+        return ProductEstimate(
+            id=product_id,
+            size=product.size,
+            size_estimated=product.size_estimated,
+            online=product.online,
+            source=self.catalogue.likely(product),
         )
 
     def create_order(
@@ -125,8 +139,8 @@ class Service:
         """Accept an order; it, and whether it is new rather than that of an earlier request with the same key.
 
         Raises EmptyOrder, DuplicateProducts, RequestTooLarge, UnknownProduct (with the list, unless `partial` and at
-        least one product is known), QuotaExceeded, BucketRefused, IdempotencyConflict; TooManyRequests while buckets of
-        other orders are being probed.
+        least one product is known), CredentialsMissing, QuotaExceeded, BucketRefused, IdempotencyConflict;
+        TooManyRequests while buckets of other orders are being probed.
         """
         wanted = _checked(products)
         # The keys are no part of what is the same: they may have been renewed between two tries.
@@ -140,8 +154,11 @@ class Service:
         unknown = [product_id for product_id in wanted if product_id not in found]
         if unknown and not (partial and found):
             raise _unknown(unknown)
+        for product in found.values():
+            if (missing := self.catalogue.undeliverable(product)) is not None:
+                raise missing
         new = [
-            NewDelivery(product_id, found[product_id].size, found[product_id].sources[0])
+            NewDelivery(product_id, found[product_id].size, self.catalogue.likely(found[product_id]))
             for product_id in wanted
             if product_id in found
         ]
@@ -240,18 +257,6 @@ def _checked(products: Sequence[str]) -> list[str]:
     if doubled:
         raise DuplicateProducts(f"{doubled[0]} is named {wanted.count(doubled[0])} times.", products=doubled[:20])
     return wanted
-
-
-def _estimated(product_id: str, product: Product | None) -> ProductEstimate:
-    if product is None:
-        return ProductEstimate(id=product_id, error=_unknown([product_id]).message)
-    return ProductEstimate(
-        id=product_id,
-        size=product.size,
-        size_estimated=product.size_estimated,
-        online=product.online,
-        source=product.sources[0],
-    )
 
 
 def _unknown(product_ids: list[str]) -> UnknownProduct:

@@ -140,17 +140,20 @@ async def search(state: ExplorerState, client: AsyncGateway, *, generation: int 
             thumbnails={key: uri for key, uri in state.thumbnails.items() if key in there},
             products=products,
         )
-    _say_found(state)
+    _say_found(state, page.notes or ())
 
 
-def _say_found(state: ExplorerState) -> None:
+def _say_found(state: ExplorerState, notes: Sequence[str] = ()) -> None:
     if state.total == 0:
         state.say(
-            "info", "Nothing matches.", "", "Widen the dates, the area or the cloud cover, or choose another mission."
+            "info",
+            "Nothing matches.",
+            " ".join(notes),
+            "Widen the dates, the area or the cloud cover, or choose another mission.",
         )
     else:
         shown = "all shown" if len(state.products) >= state.total else f"{len(state.products)} shown"
-        state.say("success", f"{state.total} products found, {shown}.")
+        state.say("success", f"{state.total} products found, {shown}.", " ".join(notes))
 
 
 @action("search", "Loading more failed.", again="load_more")
@@ -176,7 +179,7 @@ async def load_more(state: ExplorerState, client: AsyncGateway) -> None:
         # An empty page means that the catalogue has shrunk; the total says so, or "load more" would never end.
         total = page.total_results if page.data else len(state.products)
         state.update(products=(*state.products, *fresh), total=total)
-    _say_found(state)
+    _say_found(state, page.notes or ())
 
 
 # --- timeline --------------------------------------------------------------------------------------------------------

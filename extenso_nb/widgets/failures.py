@@ -19,6 +19,7 @@ _CAUSES: dict[type[errors.ExtensoError], str] = {
     errors.QuotaExceeded: "it does not fit into the storage",
     errors.OrderFinished: "the order has ended",
     errors.NotDelivered: "it has not arrived",
+    errors.CredentialsMissing: "the gateway has no credentials for it",
     errors.InOwnBucket: "it lies in a bucket of your own",
     errors.BucketRefused: "the bucket cannot be used",
     errors.TooManyRequests: "too many requests",
