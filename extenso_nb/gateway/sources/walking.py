@@ -22,6 +22,8 @@ __all__ = ["Page", "Search", "Walks"]
 
 FIRST = 100
 """Products of the first page at least: most searches are looked at by pages of that, or less."""
+DEEPEST = 100_000
+"""Products into a search that pages are followed."""
 MOST = 20_000
 """Products of a search that are looked through here, when the catalogue cannot do it."""
 
@@ -120,8 +122,15 @@ class Walks:
     def _cut(self, walk: _Walk, query: Query, orderby: str, start: int, rows: int) -> Hits:
         whole = not (walk.search.exact and walk.search.ordered)
         while not walk.over and (whole or len(walk.products) < start + rows):
-            if len(walk.products) > self.most or (whole and (walk.total or 0) > self.most):
+            if whole and max(walk.came, walk.total or 0) > self.most:
                 raise self._too_many(walk)
+            if not whole and walk.total is not None and start >= walk.total:
+                break  # beyond the end: nothing is there to walk to
+            if walk.came and start + rows > DEEPEST:
+                raise InvalidRequest(
+                    f"start={start:,} is deeper than pages of {self.name} are followed ({DEEPEST:,} products).",
+                    hint="Narrow the query, by dates say, and search each part.",
+                )
             walk.goal = self.largest if whole else min(max(start + rows - len(walk.products), FIRST), self.largest)
             self._step(walk, query)
         if whole and walk.sorted is None:
@@ -150,7 +159,7 @@ class Walks:
         if walk.over:
             return len(walk.products), ()
         if walk.total is not None:
-            return max(walk.total - (walk.came - len(walk.products)), min(seen, len(walk.products)) + 1), ()
+            return max(walk.total - (walk.came - len(walk.products)), len(walk.products)), ()
         at_least = max(len(walk.products), seen + 1)
         return at_least, (f"{self.name} does not say how many there are: at least {at_least:,}.",)
 
