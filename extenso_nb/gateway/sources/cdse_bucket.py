@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from extenso_nb.errors import BucketRefused, SourceUnavailable, UnknownProduct
 from extenso_nb.gateway.sources import Content
 from extenso_nb.gateway.sources.cdse_entries import Entry
+from extenso_nb.gateway.sources.tree import Leaf, tree_content
 from extenso_nb.storage import Bucket, BucketStorage
 
 __all__ = ["Eodata", "keys_of"]
@@ -58,8 +59,6 @@ class Eodata:
         SourceUnavailable
             The bucket does not answer, or refuses.
         """
-        from extenso_nb.gateway.sources.tree import Leaf, tree_content
-
         identity, key = entry.identity, entry.key
         if key is None:
             raise self._missing(entry, "the catalogue does not say where in the bucket")
@@ -69,7 +68,8 @@ class Eodata:
         if not files:
             raise self._missing(entry, f"nothing lies below {key}")
         leaves = [Leaf(name, size, partial(self._read, f"{key}/{name}", size)) for name, size in files]
-        return tree_content(identity, leaves, source=self.source, remarks=(self._remark(),))
+        # One after another: four connections are all that an account has, and a transfer is one of them.
+        return tree_content(identity, leaves, source=self.source, remarks=(self._remark(),), at_once=1)
 
     def _single(self, entry: Entry, key: str, below: list[tuple[str, int]]) -> Content:
         """One file: under the key of the product, or in a folder of that name."""

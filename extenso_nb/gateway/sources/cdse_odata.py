@@ -308,7 +308,7 @@ class OData:
         return Asked(_all_of(tests) if tests else None, exact=True)
 
     def _compared(self, kind: str, name: str, bounds: Bounds | None) -> Asked[str] | None:
-        if bounds is None:
+        if bounds is None or (bounds.low is None and bounds.high is None):
             return None
         low, high = cast("float | None", bounds.low), cast("float | None", bounds.high)
         if not all(-_LARGEST < end < _LARGEST for end in (low, high) if end is not None):
