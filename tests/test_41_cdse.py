@@ -17,7 +17,7 @@ import pytest
 from far_cdse import PICTURE, FarCdse, Filter, entry_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted_http import Reply
+from scripted_http import Reply, Request
 
 from extenso_nb import products, query
 from extenso_nb.errors import (
@@ -194,7 +194,7 @@ SENT = [
     ("S1", "missiondatatakeid:431300", ORBIT.format("datatakeID", "eq 431300")),
     ("S1", "timeliness:fast-24h", text("timeliness", "Fast-24h")),
     ("S3", 'timeliness:"Short Time Critical"', text("timeliness", "ST")),
-    ("S5P", "processingmode:Offline", text("processingMode", "OFFL")),
+    ("S5P", "processingmode:Offline", f"({text('processingMode', 'OFFL')} or startswith(Name,'S5P_OFFL_'))"),
     ("S2", "tileid:31tcj", text("tileId", "31TCJ")),
     ("S2", "processingbaseline:05.11", text("processorVersion", "05.11")),
     ("S2", "cloudcoverpercentage:[0 TO 12.3456789]",
@@ -387,6 +387,30 @@ def test_beyond_what_it_skips(far: FarCdse, monkeypatch: pytest.MonkeyPatch, ord
     assert ids_of(far, orderby=orderby) == [product.id for product in query.order(known, orderby)]
     assert all(int(asked.get("$skip", 0)) <= 40 for asked in far.server.queries)
     assert any(" and ContentDate" in asked["$filter"] or " and Pub" in asked["$filter"] for asked in far.server.queries)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_catalogue_whose_pages_are_shorter_than_asked_for(far: FarCdse, *, counted: bool) -> None:
+    known = tiles(250, minutes=1)
+    for product in known:
+        far.server.show(product)
+    site = far.server.site
+
+    def cut_short(request: Request) -> Reply | None:
+        reply = site(request)  # type: ignore[misc]
+        body = json.loads(reply.body) if reply is not None else {}
+        body["value"] = body["value"][:30]
+        if counted:  # that others follow is said by the count alone
+            body.pop("@odata.nextLink", None)
+        else:
+            del body["@odata.count"]
+            body |= {"@odata.nextLink": "x"} if body["value"] else {}
+        return Reply.json(body)
+
+    far.server.site = cut_short
+    if not counted:
+        far.server.site = lambda request: cut_short(request) if "count" in request.target else site(request)  # type: ignore[misc]
+    assert ids_of(far) == [product.id for product in known]
 
 
 def test_more_of_one_moment_than_can_be_walked_is_no_shorter_answer(

@@ -395,6 +395,25 @@ def test_what_is_not_in_the_bucket(second: FarCdse, eodata: BucketStorage) -> No
         second.source.open(third)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/eodata/a/../../b",
+        "/eodata//x",
+        "/eodata/./x",
+        "/eodata/a%2fb?x=y",
+        "/eodata/é\\x",
+        "/eodata/a\x00b",
+        "/eodata/" + "a" * 3000,
+    ],
+)
+@pytest.mark.parametrize("name", [product_id(3), S5P_ID])
+def test_paths_that_are_none(second: FarCdse, name: str, path: str) -> None:
+    second.server.show(product_of(products.parse(name), "cdse"), S3Path=path)
+    with pytest.raises((UnknownProduct, SourceUnavailable)):
+        second.source.open(name)
+
+
 def test_an_object_that_goes_while_it_is_read(second: FarCdse, eodata: BucketStorage) -> None:
     name = product_id(4)
     stored(second, eodata, name, TREE)

@@ -16,6 +16,7 @@ from extenso_nb.products import ProductId
 __all__ = ["Entry", "best", "deletion", "entries", "read"]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_PATH = re.compile(r"/eodata/([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*)/?")
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -55,9 +56,8 @@ class Entry:
     def key(self) -> str | None:
         """Where it lies in the bucket `eodata`, without a slash at the end; None where that is not told."""
         path = self.raw.get("S3Path")
-        if not isinstance(path, str) or not path.startswith("/eodata/"):
-            return None
-        return path.removeprefix("/eodata/").rstrip("/") or None
+        found = _PATH.fullmatch(path) if isinstance(path, str) and len(path) < 1000 else None
+        return found[1] if found and not {".", ".."} & set(found[1].split("/")) else None
 
     @property
     def quicklook(self) -> str | None:

@@ -162,7 +162,7 @@ def _levels(collection: str) -> list[_Option]:
         parts = {f"L{code}": _string("productType", f"S2MSI{code}") for code in ("1B", "1C")}
         parts["L2A"] = _string("productType", "S2MSI2A", "S2MSI2Ap")
     elif collection == "S3":
-        parts = {f"L{code}": _string("processingLevel", code) for code in "012"}
+        parts = {f"L{n}": _any_of(_contains(f"_{code}_{n}_") for code in _S3_INSTRUMENTS) for n in "012"}
     else:
         parts = {level: _contains(f"_{level.ljust(3, '_')}_") for level in ("L0", "L1B", "L2")}
     return [_option(collection, text, processing_level=level) for level, text in parts.items()]
@@ -206,7 +206,8 @@ def _timeliness(collection: str) -> list[_Option]:
         return [_option("S1", _string("timeliness", name), timeliness=name) for name in _S1_TIMELINESS]
     if collection == "S3":
         return [_option("S3", _string("timeliness", code), timeliness=name) for code, name in _S3_TIMELINESS.items()]
-    return [_option("S5P", _string("processingMode", code), timeliness=name) for code, name in _S5P_MODES.items()]
+    told = {code: _any_of([_string("processingMode", code), f"startswith(Name,'S5P_{code}_')"]) for code in _S5P_MODES}
+    return [_option("S5P", told[code], timeliness=name) for code, name in _S5P_MODES.items()]
 
 
 def _directions(collection: str) -> list[_Option]:

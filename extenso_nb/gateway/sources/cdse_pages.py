@@ -64,12 +64,12 @@ class Pages:
         held: list[tuple[datetime, Raw]] = []
         while not over:
             top = max(1, min(wanted(), TOP_MOST))
-            answer = self.ask(slice_.since, slice_.skip, top, total is None)
+            answer = self.ask(slice_.since, slice_.skip, top, slice_.total is None)
+            slice_.total = answer.total if slice_.total is None else slice_.total
             total = answer.total if total is None else total
             fresh = [(moment, raw) for raw in answer.entries if slice_.is_new(moment := self._moment(raw), raw)]
             slice_.skip += len(answer.entries)
-            ends = slice_.since is None and total is not None and slice_.skip >= total
-            over = not answer.entries or (not answer.more and (ends or len(answer.entries) < top))
+            over = not answer.entries or (not answer.more and slice_.ends(short=len(answer.entries) < top))
             held += fresh
             ready = len(held) if over else next((n for n, item in enumerate(held) if item[0] == slice_.last), len(held))
             products = self._products(held[:ready])
@@ -103,6 +103,8 @@ class _Slice:
         self.since = since
         """The moment with which it begins."""
         self.skip = 0
+        self.total: int | None = None
+        """Entries in it and all that follow; None where that is not told."""
         self.last: datetime | None = None
         """The moment that was reached."""
         self._came = came
@@ -119,6 +121,10 @@ class _Slice:
             self.last, self._last_ids = moment, set()
         self._last_ids.add(raw["Id"])
         return moment != self.since or raw["Id"] not in self._came
+
+    def ends(self, *, short: bool) -> bool:
+        """Whether nothing follows; a page that is `short` says so only where nothing says how many there are."""
+        return short if self.total is None else self.skip >= self.total
 
     def following(self, source: str) -> _Slice:
         """The next slice."""
