@@ -358,7 +358,9 @@ class FarDhus:
         assert raw is not None
         if len(raw[1]) > 3900:
             cause = "RemoteSolrException : non ok status: 413, message:Request Entity Too Large"
-            return Reply(500, b"<!doctype html><title>500</title>", {"cause-message": cause, "Content-Type": "text/html"})
+            return Reply(
+                500, b"<!doctype html><title>500</title>", {"cause-message": cause, "Content-Type": "text/html"}
+            )
         try:
             found = self._found(q, given["orderby"])
         except Refused as error:
@@ -376,7 +378,9 @@ class FarDhus:
                 group = groups.get(FIELDS[field], FIELDS[field])
                 entry.setdefault(group, []).append({"name": field, "content": value})
             entry["str"].append({"name": "processingname"})  # an element may lack its content
-            entries.append({key: one[0] if isinstance(one, list) and len(one) == 1 else one for key, one in entry.items()})
+            entries.append(
+                {key: one[0] if isinstance(one, list) and len(one) == 1 else one for key, one in entry.items()}
+            )
         feed: dict[str, Any] = {"opensearch:totalResults": str(total), "opensearch:startIndex": "0"}
         if entries:
             feed["entry"] = entries[0] if len(entries) == 1 else entries

@@ -175,7 +175,7 @@ def product(entry: Entry, source: str) -> Product | None:
     size = _size(values.get("size"))
     direction = values.get("orbitdirection", "").upper()
     cloud = number(values.get("cloudcoverpercentage"))
-    found = product_of(
+    return product_of(
         identity,
         source,
         uuid=entry.uuid or None,
@@ -191,7 +191,6 @@ def product(entry: Entry, source: str) -> Product | None:
         cloud_cover=cloud if cloud is not None and 0 <= cloud <= 100 else None,
         **_where_unnamed(identity, values),
     )
-    return found
 
 
 def _where_unnamed(identity: Any, values: dict[str, str]) -> dict[str, Any]:

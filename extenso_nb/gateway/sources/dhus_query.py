@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from typing import Literal, TypeAlias, cast
 from urllib.parse import quote
 
 import shapely
@@ -20,6 +21,7 @@ from extenso_nb.query import (
     KEYWORDS,
     All,
     And,
+    Described,
     Field,
     Node,
     Not,
@@ -89,6 +91,7 @@ _WORDS = re.compile(r"\w+(?:\.\w+)*")
 _POLARISATIONS = ("VV VH", "HH HV")
 
 Said = Asked[Node]
+Relation: TypeAlias = Literal["Intersects", "Contains", "IsWithin"]
 
 
 class Put(Query):
@@ -96,9 +99,9 @@ class Put(Query):
 
     _local: Query
 
-    def matches(self, product: object, *, now: datetime | None = None) -> bool:
+    def matches(self, product: Described, *, now: datetime | None = None) -> bool:
         """Whether a product is one that the query asks for, as far as is known here."""
-        return self._local.matches(product, now=now)  # type: ignore[arg-type]
+        return self._local.matches(product, now=now)
 
     @classmethod
     def of(cls, query: Query, local: Query) -> Put:
@@ -213,8 +216,8 @@ class _Hub:
                 return None if text is None or not _WORDS.search(text) else Asked(Field(name, _word(text)), exact=True)
 
     def _constant(self, clause: Clause) -> Said:
-        some = SimpleNamespace(collection=self._collection)
-        if Query(Field(clause.keyword.name, clause.value)).matches(some):  # type: ignore[arg-type]
+        some = cast(Described, SimpleNamespace(collection=self._collection))
+        if Query(Field(clause.keyword.name, clause.value)).matches(some):
             return Asked(self.anchor, exact=True)
         return Asked(Not(self.anchor), exact=True)
 
@@ -234,7 +237,7 @@ class _Hub:
         """An area, cut at the antimeridian."""
         if clause.shape is None:
             return None
-        relation, area = clause.shape
+        relation, area = cast("Relation", clause.shape[0]), clause.shape[1]
         exact = not self._boxes
         if self._boxes:
             area = shapely.box(*area.bounds)
