@@ -113,8 +113,8 @@ def values_of(product: Product, number: int = 0) -> dict[str, str]:
 Doc = Mapping[str, str]
 Test = Callable[[Doc], bool]
 TOKEN = re.compile(
-    r'\s*(?:(?P<open>\()|(?P<close>\))|(?P<word>AND|OR|NOT)(?=[\s(])|(?P<field>[A-Za-z_0-9]+):(?P<value>"(?:[^"\\]|\\.)*"'
-    r"|[\[{][^\]}]*[\]}]|/(?:[^/\\]|\\.)*/|(?:[^\s()\"\\]|\\.)+)|(?P<all>\*)(?=\s|$))"
+    r'[ \t\r\n]*(?:(?P<open>\()|(?P<close>\))|(?P<word>AND|OR|NOT)(?=[ (])|(?P<field>[A-Za-z_0-9]+):(?P<value>"(?:[^"\\]|\\.)*"'
+    r"|[\[{][^\]}]*[\]}]|/(?:[^/\\]|\\.)*/|(?:[^ \t\r\n()\"\\]|\\.)+)|(?P<all>\*)(?= |$))"
 )
 
 
@@ -126,7 +126,7 @@ def lucene(text: str) -> Test:
         nonlocal place
         found = TOKEN.match(text, place)
         if found is None:
-            if text[place:].strip():
+            if text[place:].strip(" "):
                 raise Refused(f"org.apache.solr.search.SyntaxError: Cannot parse '{text}': at column {place}")
             return None
         place = found.end()

@@ -23,7 +23,7 @@ __all__ = ["Entry", "Feed", "Held", "feed", "held", "product", "stub"]
 
 _GROUPS = ("str", "date", "int", "double", "bool")
 _UUID = re.compile(r"[0-9A-Za-z-]{1,64}")
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?) ?(B|KB|MB|GB|TB)", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{0,9})?) ?(B|KB|MB|GB|TB)", re.IGNORECASE)
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 _RING = re.compile(r"(outer|inner)BoundaryIs\b.*?<[\w:]*(?:coordinates|posList)[^>]*>([^<]*)<", re.DOTALL)
 
