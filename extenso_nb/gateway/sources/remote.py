@@ -217,6 +217,13 @@ class Remote:
         answer = self._whole("POST", url, headers, data, limit, authorised=authorised)
         return self._json(url, answer) if answer else None
 
+    def knock(self, url: str, *, headers: Mapping[str, str]) -> int:
+        """Ask for a URL and leave its body unread: the status, 200, 202 or 206. Raises as `get_bytes` does for others."""
+        with closing(self._request("GET", url, {"accept": "*/*", **headers}, None, authorised=True)) as answer:
+            if answer.status not in {200, 202, 206}:
+                raise answer.refusal(shown(url))
+            return answer.status
+
     def _whole(
         self,
         method: str,
