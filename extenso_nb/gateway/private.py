@@ -40,21 +40,19 @@ def read_private(path: Path) -> bytes | None:
     """
     try:
         descriptor = _opened(path)
-    except FileNotFoundError:
+        try:
+            _check(path, os.fstat(descriptor))
+            content = _content(descriptor)
+        finally:
+            os.close(descriptor)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except NotADirectoryError:
-        return None
+    except AccessError:
+        raise
     except OSError as error:
         raise AccessError(
             f"{path} cannot be read: {error.strerror or error}.", hint="Make it readable to this user, or remove it."
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise AccessError(f"{path} is no file.", hint="Remove it.")
-        if os.name == "posix":
-            _check(path, found)
-        content = file.read(LIMIT + 1)
     if len(content) > LIMIT:
         raise AccessError(f"{path} is longer than {LIMIT} bytes: it was not written here.", hint="Remove it.")
     return content
@@ -76,7 +74,18 @@ def _opened(path: Path) -> int:
     return os.open(path, flags)
 
 
+def _content(descriptor: int) -> bytes:
+    found = bytearray()
+    while len(found) <= LIMIT and (block := os.read(descriptor, LIMIT)):
+        found += block
+    return bytes(found)
+
+
 def _check(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise AccessError(f"{path} is no file.", hint="Remove it.")
+    if os.name != "posix":
+        return
     if not _ours(found.st_uid):
         raise AccessError(
             f"{path} belongs to another user ({found.st_uid}).",
