@@ -78,30 +78,31 @@ def asked(name: str, username: str | None = None) -> dict[str, str]:
         values[field_name] = (
             _prompt(field, " [Enter: as before]" if stays else "") or before.get(field_name, "") * stays
         )
-    every = {needed for one in account.ways for needed in one}
-    for field in account.fields:
-        if field.name in every or (field.name in account.together[1:] and account.together[0] not in values):
+    for optional in account.optional:
+        field = account.field(optional)
+        assert field is not None
+        pair = next((way for way in account.ways if optional in way), ())
+        if optional in values or (optional in pair[1:] and pair[0] not in values):
             continue
-        stays = field.name in before
+        stays = optional in before
         typed = _prompt(field, f" [optional; Enter: {'as before' if stays else 'none'}]")
         if typed or stays:
-            values[field.name] = typed or before[field.name]
+            values[optional] = typed or before[optional]
     return values
 
 
 def _way(account: credentials.Account, values: dict[str, str]) -> tuple[str, ...]:
-    """Which of several ways is taken: a first one of a single secret is offered, and left out by Enter."""
-    *offered, last = account.ways
-    if values:
-        return next((way for way in account.ways if all(name in way for name in values)), last)
-    for way in offered:
+    """Which of several ways is taken: one of a single secret is offered first, and left out by Enter."""
+    usual = next((way for way in account.ways if "username" in way), account.ways[0])
+    for way in account.ways:
         field = account.field(way[0])
-        assert field is not None
-        typed = _prompt(field, f" [Enter: give {' and '.join(last)} instead]")
+        if len(way) > 1 or way == usual or values or field is None:
+            continue
+        typed = _prompt(field, f" [Enter: give {' and '.join(usual)} instead]")
         if typed:
             values[field.name] = typed
             return way
-    return last
+    return usual
 
 
 def _kept(name: str) -> Mapping[str, str]:

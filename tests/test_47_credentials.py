@@ -159,6 +159,17 @@ def test_the_environment_goes_first_for_every_account(account: str, monkeypatch:
     assert set((fields(account) or {}).values()) == {"of-the-file"}, "an empty variable is none"
 
 
+def test_either_pair_is_enough() -> None:
+    keys = {"s3_access_key": "a", "s3_secret_key": "b"}
+    store("cdse", keys)
+    assert fields("cdse") == keys
+    store("cdse", CDSE | keys | {"totp": "JBSWY3DPEHPK3PXP"})
+    assert fields("cdse") == CDSE | keys | {"totp": "JBSWY3DPEHPK3PXP"}
+    for half in ({"username": "me"}, {"s3_secret_key": "b"}):
+        with pytest.raises(InputError, match="not enough"):
+            store("cdse", (keys if "username" in half else CDSE) | half)
+
+
 def test_half_an_account_in_the_environment_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     store("cdse", CDSE)
     monkeypatch.setenv("EXTENSO_CDSE_PASSWORD", SECRET)
@@ -183,7 +194,9 @@ def test_variables_of_others_count_when_they_are_enough(monkeypatch: pytest.Monk
     monkeypatch.setenv("EARTHDATA_PASSWORD", SECRET)
     assert fields("earthdata") == {"username": "me", "password": SECRET}
     monkeypatch.setenv("EARTHDATA_TOKEN", "ey.token")
-    assert (fields("earthdata") or {})["token"] == "ey.token"
+    assert fields("earthdata") == {"token": "ey.token"}
+    monkeypatch.delenv("EARTHDATA_PASSWORD")
+    assert fields("earthdata") == {"token": "ey.token"}
     monkeypatch.setenv("EXTENSO_EARTHDATA_TOKEN", "ey.ours")
     assert fields("earthdata") == {"token": "ey.ours"}
 

@@ -13,7 +13,7 @@ import re
 import threading
 import time
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -85,9 +85,9 @@ class Account:
     """What it is for, and where to get one."""
     fields: tuple[Field, ...]
     ways: tuple[tuple[str, ...], ...]
-    """Sets of fields, each of which is enough; the others are optional."""
-    together: tuple[str, ...] = ()
-    """Optional fields that come all, or not at all."""
+    """Sets of fields, each of which is enough and comes whole or not at all."""
+    optional: tuple[str, ...] = ()
+    """Fields that a terminal asks for besides."""
     others: Mapping[str, str] | None = None
     """Variables of the environment that others have named, and their fields; counted when they are enough."""
     hosts: bool = False
@@ -97,17 +97,14 @@ class Account:
         """A field by name."""
         return next((field for field in self.fields if field.name == name), None)
 
-    def enough(self, names: Mapping[str, str]) -> bool:
+    def enough(self, names: Collection[str]) -> bool:
         """Whether these fields make an account."""
-        return any(all(name in names for name in way) for way in self.ways) and self._paired(names)
-
-    def _paired(self, names: Mapping[str, str]) -> bool:
-        return len([name for name in self.together if name in names]) in {0, len(self.together)}
+        found = [sum(name in names for name in way) / len(way) for way in self.ways]
+        return 1 in found and all(part in {0, 1} for part in found)
 
     def wants(self) -> str:
         """What is needed, in words: `token, or username and password`."""
-        said = ", or ".join(" and ".join(way) for way in self.ways)
-        return said + (f"; {' and '.join(self.together)} together, or neither" if self.together else "")
+        return ", or ".join(" and ".join(way) for way in self.ways)
 
 
 _PASSWORD = Field("password", "password")
@@ -120,12 +117,12 @@ ACCOUNTS: Mapping[str, Account] = {
             (
                 Field("username", "user name (an e-mail address)", secret=False),
                 _PASSWORD,
-                Field("totp", "secret of the authenticator app, where two factors are on"),
+                Field("totp", "secret of the authenticator app (base32), where a second factor is on"),
                 Field("s3_access_key", "access key of S3 (eodata)", kind="word"),
                 Field("s3_secret_key", "secret key of S3 (eodata)", kind="word"),
             ),
-            (("username", "password"),),
-            together=("s3_access_key", "s3_secret_key"),
+            (("username", "password"), ("s3_access_key", "s3_secret_key")),
+            optional=("totp", "s3_access_key", "s3_secret_key"),
         ),
         Account(
             "earthdata",
@@ -274,10 +271,10 @@ def _of_environment(name: str, account: Account) -> tuple[str, Secrets] | None:
     given = {variable: value for variable, value in given.items() if value}
     if not given and name == account.name and account.others:
         variables = dict(account.others)
-        given = {variable: os.environ[variable].rstrip("\r\n") for variable in variables if variable in os.environ}
-        given = {variable: value for variable, value in given.items() if value}
-        if not account.enough({variables[variable]: "" for variable in given}):
-            return None  # they were set for another program, and are not half of ours
+        theirs = {field: variable for variable, field in variables.items() if os.environ.get(variable)}
+        # They were set for another program, perhaps: what is half of ours is none.
+        way = next((way for way in account.ways if all(field in theirs for field in way)), ())
+        given = {theirs[field]: os.environ[theirs[field]].rstrip("\r\n") for field in way}
     if not given:
         return None
     values = {variables[variable]: value for variable, value in given.items()}

@@ -92,7 +92,7 @@ def opened(kind: str, place: str, name: str, credentials: Credentials | None = N
     account = account_of_source(kind, place)
     if credentials is None and account is not None:
         credentials = stored(account)
-    source: Source = _class(kind)(*([] if credentials is None else [credentials]), **told)
+    source: Source = _class(kind)(**told, **({} if credentials is None else {"credentials": credentials}))
     return source
 
 
@@ -139,7 +139,7 @@ def described(kind: str) -> tuple[Profile, Limits]:
         return profile, limits
     known = KINDS[kind]
     place = {known.place: "https://hub.example.org/dhus"} if known.needs_place and known.place else {}
-    source = made(lambda: None, **place)
+    source = made(**place)
     try:
         return source.profile, source.limits
     finally:
