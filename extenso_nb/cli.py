@@ -1,4 +1,4 @@
-"""The command line: extenso search, estimate, order, status, wait, get, open, serve, worker, admin, postman ..."""
+"""The command line: extenso search, estimate, order, status, wait, get, open, serve, worker, login, sources, admin ..."""
 
 from __future__ import annotations
 
@@ -146,6 +146,16 @@ def _add_gateway(commands: Any) -> None:
     _add_process(worker, "where the file `secret` is, unless EXTENSO_SECRET is set")
     stop = _command(commands, "stop", _stop, "end the gateway of this machine", gateway=False)
     stop.add_argument("--data-dir", type=Path)
+    login = _command(commands, "login", _login, "give a live archive its credentials", gateway=False)
+    login.description = "Credentials of live archives, where the gateway runs: asked for on a terminal, or piped in."
+    login.add_argument("account", nargs="?", help="as cdse, earthdata, dhus@HOST; all of them: --list")
+    login.add_argument("--username", help="user name; what is secret has no option, for a command line can be read")
+    login.add_argument("--stdin", action="store_true", help="read field=value lines from a pipe, and ask nothing")
+    login.add_argument("--no-check", action="store_true", help="store without trying them at the service")
+    what = login.add_mutually_exclusive_group()
+    what.add_argument("--forget", action="store_true", help="remove what is stored of the account")
+    what.add_argument("--list", action="store_true", help="say for which accounts there are credentials, and where")
+    _command(commands, "sources", _sources, "sources of the gateway that runs, and all kinds that there are")
     admin = _command(commands, "admin", _admin, "accounts of a gateway: create, list, revoke, quota", gateway=False)
     admin.add_argument("action", choices=("create", "list", "revoke", "quota"))
     admin.add_argument("account", nargs="?", help="name of the new account; id of one that there is")
@@ -166,7 +176,12 @@ def _add_gateway(commands: Any) -> None:
 def _add_process(made: argparse.ArgumentParser, data_dir: str) -> None:
     """What a gateway and its workers are told alike."""
     made.add_argument(
-        "--source", action="append", metavar="SOURCE", help="sample (default), or folder:PATH; may be repeated"
+        "--source",
+        action="append",
+        metavar="SOURCE",
+        help="sample (default), folder:PATH, a live archive (cdse, google, meeo, planetary_computer, asf, earth_search,"
+        " dhus:https://HOST/dhus, sobloo, eodag), open (those without account), or live (those of today); NAME=SOURCE names it"
+        " otherwise; may be repeated",
     )
     made.add_argument("--data-dir", type=Path, help=data_dir)
     _add_database(made)
@@ -447,6 +462,47 @@ def _stop(options: argparse.Namespace) -> None:
     print(
         f"The gateway at {found.url} (process {found.pid}) was told to end; open deliveries go on when it is started again."
     )
+
+
+def _login(options: argparse.Namespace) -> None:
+    from extenso_nb import archives
+
+    if options.list:
+        print(*archives.listed(), sep="\n")
+        return
+    if not options.account:
+        raise InputError("`login` needs an account.", hint="See `extenso login --list`.")
+    if options.forget:
+        lines = archives.forget(options.account)
+    else:
+        username = options.username
+        if options.stdin:
+            values = archives.read_lines(options.account, sys.stdin.buffer, username)
+        else:
+            values = archives.asked(options.account, username)
+        lines = archives.log_in(options.account, values, check=not options.no_check)
+    print(lines[0])
+    print(*lines[1:], sep="\n", end="\n" if lines[1:] else "", file=sys.stderr)
+
+
+def _sources(options: argparse.Namespace) -> None:
+    from extenso_nb import archives
+    from extenso_nb.session import running
+
+    eo = running(options.url)
+    health = None
+    if eo is not None:
+        with eo:
+            health = eo.health().to_wire()
+    kinds = archives.described()
+    if options.json:
+        _print_json({"gateway": health, "kinds": kinds})
+        return
+    if eo is None or health is None:
+        print("No gateway runs; `extenso serve`, or any command that needs one, starts it.")
+    else:
+        print(f"{repr(eo)[1:-1]}, its sources:", *archives.gateway_lines(health), sep="\n")
+    print("", *archives.kind_lines(kinds), sep="\n")
 
 
 def _admin(options: argparse.Namespace) -> None:

@@ -53,7 +53,14 @@ class Finding:
 def examine() -> list[Finding]:
     """Look at everything that has gone wrong for somebody; starts the embedded gateway when no other is named."""
     findings = [_python()]
-    checks: tuple[Callable[[], Iterator[Finding]], ...] = (_packages, _drivers, _directories, _proxy, _gateway)
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        _packages,
+        _drivers,
+        _directories,
+        _proxy,
+        _credentials,
+        _gateway,
+    )
     for check in checks:
         findings.extend(check())
     return findings
@@ -128,6 +135,18 @@ def _proxy() -> Iterator[Finding]:
     named = [name for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy") if os.environ.get(name)]
     if named:
         yield Finding(True, f"a proxy is set ({', '.join(named)}); the gateway on this machine is asked without it")
+
+
+def _credentials() -> Iterator[Finding]:
+    from extenso_nb.gateway import credentials
+
+    try:
+        there = [name for name in credentials.known_accounts() if credentials.where(name)]
+    except ExtensoError as error:
+        yield Finding(False, error.message, error.hint)
+        return
+    said = f"for {', '.join(there)}" if there else "for none; `extenso login --list` says which there are"
+    yield Finding(True, f"credentials of live archives: {said}")
 
 
 def _gateway() -> Iterator[Finding]:

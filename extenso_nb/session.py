@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from extenso_nb.results import SearchResult
     from extenso_nb.widgets import Explorer
 
-__all__ = ["Session", "connect"]
+__all__ = ["Session", "connect", "running"]
 
 
 class Session(Client):
@@ -208,8 +208,9 @@ def connect(
         EXTENSO_API_KEY; the file `settings.json` (`{"url": ..., "api_key": ...}`, mode 0600) in the user's
         configuration directory; the embedded gateway.
     sources
-        What the embedded gateway searches, when this call starts it: `"sample"` (the default) or
-        `"folder:/path/to/products"`, or several of them. A gateway that runs keeps its own.
+        What the embedded gateway searches, when this call starts it: `"sample"` (the default),
+        `"folder:/path/to/products"`, a live archive such as `"cdse"`, or several of them; see docs/sources.md. A gateway
+        that runs keeps its own.
     data_dir
         Of the embedded gateway; by default EXTENSO_DATA_DIR, or the user's data directory.
 
@@ -242,12 +243,24 @@ def connect(
     return _embedded((sources,) if isinstance(sources, str) else sources, data_dir)
 
 
+def running(url: str | None = None) -> Session | None:
+    """The gateway that `connect(url)` leads to, but none is started: None when this machine's own does not run.
+
+    Raises as `connect` does.
+    """
+    from extenso_nb.gateway.embed import default_data_dir, find
+
+    if _named(url, None)[0] is None and find(default_data_dir()) is None:
+        return None
+    return connect(url)
+
+
 def _embedded(sources: tuple[str, ...] | list[str] | None, data_dir: str | Path | None) -> Session:
     from extenso_nb.gateway.embed import find_or_start
-    from extenso_nb.gateway.serve import absolute_source
+    from extenso_nb.gateway.serve import sources_in_full
 
     folder = None if data_dir is None else Path(data_dir).expanduser()
-    wanted = None if sources is None else tuple(absolute_source(source) for source in sources)
+    wanted = None if sources is None else sources_in_full(sources)
 
     def found() -> Found:
         return find_or_start(folder, sources=wanted)

@@ -64,7 +64,8 @@ def worker() -> Iterator[Any]:
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No settings of the user's, and none of ours into the user's home."""
-    for name in [name for name in os.environ if name.startswith("EXTENSO_") and name != "EXTENSO_TEST_DATA"]:
+    theirs = ("EXTENSO_", "EARTHDATA_")
+    for name in [name for name in os.environ if name.startswith(theirs) and name != "EXTENSO_TEST_DATA"]:
         monkeypatch.delenv(name)
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))

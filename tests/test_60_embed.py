@@ -218,7 +218,7 @@ def test_a_folder_that_is_not_there_is_not_an_empty_archive(data_dir: Path, tmp_
         assert eo.health().status == "degraded"
 
 
-@pytest.mark.parametrize("text", ["", "folder", "folder:", "sample:x", "ftp://x", "cdse"])
+@pytest.mark.parametrize("text", ["", "folder", "folder:", "sample:x", "ftp://x", "csde"])
 def test_sources_are_named_as_documented(text: str) -> None:
     with pytest.raises(errors.InvalidRequest, match="not a source"):
         open_source(text)

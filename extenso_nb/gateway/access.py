@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import time
@@ -14,11 +13,12 @@ from urllib.parse import quote
 
 import jwt
 
-from extenso_nb.errors import DatabaseRefused, DataDirectoryReadOnly, Forbidden, InvalidApiKey, NotAuthenticated
+from extenso_nb.errors import DatabaseRefused, Forbidden, InvalidApiKey, NotAuthenticated
+from extenso_nb.gateway.private import write_private
 from extenso_nb.gateway.store import Store
 from extenso_nb.wire import FILES_PATH
 
-__all__ = ["LINK_SECONDS", "TOKEN_SECONDS", "Access", "new_api_key", "secret_of", "write_private"]
+__all__ = ["LINK_SECONDS", "TOKEN_SECONDS", "Access", "new_api_key", "secret_of"]
 
 TOKEN_SECONDS = 3600
 LINK_SECONDS = 3600
@@ -30,21 +30,6 @@ _SECRET_BYTES = 32
 def new_api_key() -> str:
     """A new API key: 256 random bits, with a prefix by which scanners for leaked secrets know it."""
     return "exk_" + secrets.token_urlsafe(32)
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read; it is never there half, nor readable by others for a moment."""
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # a power cut must not leave an empty secret, which everybody knows
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DataDirectoryReadOnly(f"{path.parent} cannot be written: {error.strerror or error}.") from error
 
 
 def secret_of(data_dir: Path) -> bytes:

@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ from extenso_nb.errors import (
     InvalidRequest,
     PortInUse,
 )
-from extenso_nb.gateway.sources import STORAGE, Source
+from extenso_nb.gateway.sources import STORAGE, Source, registry
 from extenso_nb.models import BucketProperties
 
 if TYPE_CHECKING:
@@ -49,10 +49,12 @@ __all__ = [
     "LOCK",
     "Settings",
     "absolute_source",
+    "close_sources",
     "open_source",
     "open_sources",
     "read_card",
     "serve",
+    "sources_in_full",
     "work",
 ]
 
@@ -75,7 +77,7 @@ class Settings:
     data_dir: Path
     """Tables, storage, secret and lock; one gateway at a time."""
     sources: tuple[str, ...] = ("sample",)
-    """`sample`, or `folder:PATH`, or `NAME=folder:PATH`."""
+    """`sample`, `folder:PATH`, a live archive or an alias of `sources.registry`; each with `NAME=` before it if wished."""
     host: str = "127.0.0.1"
     port: int = 0
     """0 for any free one."""
@@ -105,27 +107,42 @@ class Settings:
 
 
 def open_sources(texts: Sequence[str], *, cache_dir: Path | None = None) -> list[Source]:
-    """Several sources; folders that were given no name are `folder`, `folder-2` ... Raises as `open_source` does."""
+    """Several sources, aliases in full; folders that were given no name are `folder`, `folder-2` ..., hubs alike.
+
+    Raises as `open_source` does; none is left open then.
+    """
     opened: dict[str, Source] = {}
-    for text in texts:
-        free = next(name for name in _folder_names() if name not in opened)
-        source = open_source(text, cache_dir=cache_dir, unnamed=free)
-        if source.name == STORAGE:
-            raise InvalidRequest(
-                f"No source can be named {STORAGE}: so is what was delivered before.",
-                hint="Name it otherwise: a=folder:/x",
-            )
-        if source.name in opened:
-            raise InvalidRequest(
-                f"Two sources are named {source.name}.", hint="Name them apart: a=folder:/x b=folder:/y"
-            )
-        opened[source.name] = source
+    try:
+        for text in registry.expanded(texts):
+            source = open_source(text, cache_dir=cache_dir, taken=opened)
+            if source.name in opened or source.name == STORAGE:
+                close_sources([source])
+                raise _named_wrong(source.name)
+            opened[source.name] = source
+    except BaseException:
+        close_sources(opened.values())
+        raise
     return list(opened.values())
 
 
-def _folder_names() -> Iterator[str]:
-    yield "folder"
-    yield from (f"folder-{number}" for number in itertools.count(2))
+def _named_wrong(name: str) -> InvalidRequest:
+    if name == STORAGE:
+        return InvalidRequest(
+            f"No source can be named {STORAGE}: so is what was delivered before.",
+            hint="Name it otherwise: a=folder:/x",
+        )
+    return InvalidRequest(f"Two sources are named {name}.", hint="Name them apart: a=folder:/x b=folder:/y")
+
+
+def close_sources(sources: Iterable[Source]) -> None:
+    """Let go of what sources hold open. One that fails to does not keep the others from it."""
+    for source in sources:
+        close = getattr(source, "close", None)
+        if callable(close):
+            try:
+                close()
+            except Exception:  # noqa: BLE001 - a source may raise anything
+                _log.exception("source %s could not be closed", source.name)
 
 
 def _parted(text: str) -> tuple[str, str, str]:
@@ -137,16 +154,32 @@ def _parted(text: str) -> tuple[str, str, str]:
 
 
 def absolute_source(text: str) -> str:
-    """A source with its folder in full: a relative one is another folder to each process."""
+    """A source with its folder in full: a relative one is another folder to each process.
+
+    Raises InvalidRequest for an address with a user, a password or a query in it: sources stand in command lines.
+    """
     given, kind, place = _parted(text)
+    if kind != "folder" and re.search("[@?#]", place):
+        raise InvalidRequest(
+            "The address of a source has a user, a password or a query in it; it would be seen in the list of processes.",
+            hint="Write it without; `extenso login` takes what is secret.",
+        )
     if kind != "folder" or not place:
         return text
     return f"{given}{'=' if given else ''}folder:{Path(place).expanduser().absolute()}"
 
 
-def open_source(text: str, *, cache_dir: Path | None = None, unnamed: str = "folder") -> Source:
-    """A source from its name in the settings. Raises InvalidRequest, SourceUnavailable."""
-    given, kind, place = _parted(text)
+def sources_in_full(texts: Sequence[str]) -> tuple[str, ...]:
+    """Sources as a gateway tells them: aliases and folders in full. Raises InvalidRequest."""
+    return registry.expanded([absolute_source(text) for text in texts])
+
+
+def open_source(text: str, *, cache_dir: Path | None = None, taken: Collection[str] = ()) -> Source:
+    """A source from its name in the settings; `taken` are the names that others have.
+
+    Raises InvalidRequest, SourceUnavailable.
+    """
+    given, kind, place = _parted(absolute_source(text))
     if kind == "sample" and not place:
         from extenso_nb.gateway.sources.sample import SampleSource
 
@@ -154,8 +187,17 @@ def open_source(text: str, *, cache_dir: Path | None = None, unnamed: str = "fol
     if kind == "folder" and place:
         from extenso_nb.gateway.sources.folder import FolderSource
 
-        return FolderSource(Path(place).expanduser(), name=given or unnamed)
-    raise InvalidRequest(f"{text!r} is not a source.", hint="Name one as `sample` or `folder:/path/to/products`.")
+        return FolderSource(Path(place), name=given or _free("folder", taken))
+    if kind in registry.ALIASES:
+        raise InvalidRequest(f"{text!r} is not a source, but `{kind}` is several.", hint=f"Write it as `{kind}`.")
+    if kind not in registry.KINDS:
+        raise registry.unknown(text, kind)
+    return registry.opened(kind, place, given or (_free(kind, taken) if place else kind))
+
+
+def _free(kind: str, taken: Collection[str]) -> str:
+    """A name that no other source has: `folder`, `folder-2` ..."""
+    return kind if kind not in taken else next(n for i in itertools.count(2) if (n := f"{kind}-{i}") not in taken)
 
 
 def default_cache_dir() -> Path:
@@ -223,7 +265,8 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _owner_key(settings: Settings) -> str:
-    from extenso_nb.gateway.access import new_api_key, write_private
+    from extenso_nb.gateway.access import new_api_key
+    from extenso_nb.gateway.private import write_private
 
     if settings.api_key:
         return settings.api_key
@@ -355,8 +398,10 @@ def _begun(settings: Settings, sources: list[Source], kind: str, buried: Callabl
 
     folder, shared = settings.data_dir.resolve(), settings.database is not None
     url = database_url(settings.database) if settings.database else sqlite_url(folder / "gateway.db")
-    store = Store(url)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(close_sources, sources)
+        store = Store(url)
+        stack.callback(store.close)
         secret = _secret(settings, folder, store, makes=kind == "serve")
         storage = _storage(settings, folder)
         if shared:
@@ -376,7 +421,7 @@ def _begun(settings: Settings, sources: list[Source], kind: str, buried: Callabl
             schedule=settings.schedule,
         )
         service = Service(store, destinations, catalogue, deliveries)
-        named = ", ".join(absolute_source(text) for text in settings.sources)
+        named = ", ".join(sources_in_full(settings.sources))
         member = Member(store, deliveries, kind=kind, sources=named, silent=settings.silent_seconds, buried=buried)
         with _member_of(member) if shared else contextlib.nullcontext():
             deliveries.start()
@@ -386,8 +431,6 @@ def _begun(settings: Settings, sources: list[Source], kind: str, buried: Callabl
                 yield _Parts(store, storage, secret, deliveries, service)
             finally:
                 deliveries.stop()
-    finally:
-        store.close()
 
 
 @contextlib.contextmanager
@@ -402,8 +445,9 @@ def _member_of(member: Member) -> Iterator[None]:
 def _listen(settings: Settings, parts: _Parts, listening: socket.socket, card: Path, *, announce: bool) -> None:
     import uvicorn
 
-    from extenso_nb.gateway.access import Access, write_private
+    from extenso_nb.gateway.access import Access
     from extenso_nb.gateway.app import create_app
+    from extenso_nb.gateway.private import write_private
     from extenso_nb.storage import FolderStorage
 
     store, storage = parts.store, parts.storage
@@ -417,7 +461,7 @@ def _listen(settings: Settings, parts: _Parts, listening: socket.socket, card: P
     told: dict[str, Any] = {"url": url, "api_key": key, "pid": os.getpid(), "version": __version__, "storage": ""}
     if isinstance(storage, FolderStorage):
         told["storage"] = str(storage.folder)
-    told["sources"] = [absolute_source(text) for text in settings.sources]
+    told["sources"] = list(sources_in_full(settings.sources))
     write_private(card, json.dumps(told).encode())
     if announce:
         named = ", ".join(settings.sources)

@@ -157,10 +157,13 @@ def profile_of(source: Source) -> Profile:
 def lacking(source: Source) -> str | None:
     """What a source lacks before it can deliver, and the next step, in a sentence: credentials. None when nothing.
 
-    Asked of its method `lacks`, where it has one.
+    Asked of its method `lacks`, where it has one. Credentials that are there and cannot be used are lacking, too.
     """
     lacks = getattr(source, "lacks", None)
-    return lacks() if callable(lacks) else None
+    try:
+        return lacks() if callable(lacks) else None
+    except SourceUnavailable as error:
+        return f"{error.message} {error.hint}"
 
 
 def cannot(name: str, what: str) -> SourceUnavailable:
