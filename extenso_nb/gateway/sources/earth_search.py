@@ -1,0 +1,180 @@
+"""Earth Search: Sentinel-2 and ground range Sentinel-1 as cloud-optimised GeoTIFF on AWS, open to all.
+
+It is searched, and gives pictures and the URLs of single bands. It has no products as ESA packs them, so nothing is
+delivered from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from extenso_nb.errors import NoQuicklook, SourceUnavailable, UnknownProduct
+from extenso_nb.gateway.sources import Content, Credentials, Hits, Limits, Profile
+from extenso_nb.gateway.sources.remote import Remote
+from extenso_nb.gateway.sources.stac import Dialect, StacCatalogue
+from extenso_nb.gateway.sources.stac_items import asset
+from extenso_nb.gateway.sources.stac_query import Condition, Extension, Shelf, Terms, platforms
+from extenso_nb.models import Product
+from extenso_nb.products import ProductId
+from extenso_nb.query import Query
+
+__all__ = ["EARTH_SEARCH", "EarthSearch"]
+
+EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
+
+_SHELVES = (
+    Shelf("sentinel-1-grd", "S1", "GRD", "L1"),
+    Shelf("sentinel-2-c1-l2a", "S2", "S2MSI2A", "L2A"),
+    Shelf("sentinel-2-l1c", "S2", "S2MSI1C", "L1C"),
+    Shelf("sentinel-2-l2a", "S2", "S2MSI2A", "L2A"),
+)
+_SORTS = {"ingestiondate": "created"}
+_TERMS = {
+    "S1": Terms(
+        numbers={"orbitnumber": "sat:absolute_orbit", "relativeorbitnumber": "sat:relative_orbit"},
+        words={
+            "orbitdirection": ("sat:orbit_state", {word: (word,) for word in ("ascending", "descending")}),
+            "sensoroperationalmode": ("sar:instrument_mode", {word.lower(): (word,) for word in ("IW", "EW", "SM")}),
+            "platformserialidentifier": ("platform", platforms("S1")),
+        },
+        times={"ingestiondate": "created"},
+        polarisations="sar:polarizations",
+        identifier=lambda text: Condition("s1:product_identifier", "=", text),
+        untold=frozenset({"uuid", "size"}),
+        sorts=_SORTS,
+    ),
+    "S2": Terms(
+        numbers={"cloudcoverpercentage": "eo:cloud_cover"},
+        words={"platformserialidentifier": ("platform", platforms("S2"))},
+        patterns={
+            "tileid": ("grid:code", "[0-9]{2}[A-Z]{3}", "MGRS-"),
+            "processingbaseline": ("s2:processing_baseline", r"[0-9]{2}\.[0-9]{2}", ""),
+        },
+        times={"ingestiondate": "created"},
+        identifier=lambda text: Condition("s2:product_uri", "=", f"{text}.SAFE"),
+        untold=frozenset({"uuid", "size", "orbitdirection", "timeliness"}),
+        sorts=_SORTS,
+    ),
+}
+
+
+def _lookups(batch: Sequence[ProductId]) -> Iterator[dict[str, Any]]:
+    radar = [identity.id.rpartition("_")[0] for identity in batch if identity.collection == "S1"]
+    optical = [f"{identity.id}.SAFE" for identity in batch if identity.collection == "S2"]
+    if radar:
+        yield {"collections": ["sentinel-1-grd"], "ids": radar}
+    if optical:
+        ids = [shelf.id for shelf in _SHELVES if shelf.collection == "S2"]
+        yield {"collections": ids, "query": {"s2:product_uri": {"in": optical}}}
+
+
+class EarthSearch:
+    """The catalogue of Element 84, at `url`. Nothing is asked before the first call."""
+
+    profile = Profile(searches=frozenset({"S1", "S2"}), delivers=frozenset(), archive=True, cost=1)
+    limits = Limits()
+
+    def __init__(
+        self,
+        credentials: Credentials = lambda: None,
+        *,
+        name: str = "earth_search",
+        url: str = EARTH_SEARCH,
+        stall_seconds: float = 60.0,
+    ) -> None:
+        self.name = name
+        self._remote = Remote(name, stall_seconds=stall_seconds)
+        # `datetime` of a tile of Sentinel-2 is up to an hour after that of its datatake.
+        slack = timedelta(hours=2)
+        whole = Dialect(_TERMS, Extension, _lookups, sort_prefix="properties.", slack=slack)
+        brief = Dialect(
+            _TERMS,
+            Extension,
+            _lookups,
+            more={"fields": {"exclude": ["assets", "links"]}},
+            sort_prefix="properties.",
+            slack=slack,
+        )
+        self._catalogue = StacCatalogue(self._remote, url, name, brief, shelves=_SHELVES)
+        self._items = StacCatalogue(self._remote, url, name, whole, shelves=_SHELVES)
+
+    def __repr__(self) -> str:
+        return f"<EarthSearch {self.name}>"
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._remote.close()
+
+    def search(self, collection: str, query: Query, *, start: int, rows: int, orderby: str) -> Hits:
+        """As `Source` says."""
+        return self._catalogue.search(collection, query, start=start, rows=rows, orderby=orderby)
+
+    def find(self, product_ids: tuple[str, ...]) -> dict[str, Product]:
+        """As `Source` says."""
+        return self._catalogue.find(product_ids)
+
+    def warm_up(self, product_id: str) -> None:
+        """Nothing is ever cold here."""
+
+    def open(self, product_id: str) -> Content:
+        """Raises SourceUnavailable: it has no whole products."""
+        raise SourceUnavailable(
+            f"{self.name} has the bands of {product_id} as GeoTIFF, and not the product as ESA packs it.",
+            hint="Order it from another source, or read the bands from their URLs.",
+            source=self.name,
+            cannot=True,
+        )
+
+    def quicklook(self, product_id: str) -> bytes:
+        """As `Source` says."""
+        entry = asset(self._item(product_id), "thumbnail")
+        href, kind = entry.get("href"), str(entry.get("type", ""))
+        url = None if kind not in {"image/jpeg", "image/png"} else _open_url(href)
+        if url is None:
+            raise NoQuicklook(f"{self.name} has no picture of {product_id} that is open to all.")
+        try:
+            return self._remote.get_bytes(url, authorised=False)
+        except UnknownProduct:
+            pass
+        raise NoQuicklook(f"{self.name} has lost its picture of {product_id}.")
+
+    def assets(self, product_id: str) -> dict[str, str]:
+        """URLs (https) of the files of a product, by their keys in the catalogue: `red`, `scl`, `vv` ...
+
+        Those that lie where readers pay are left out. Raises UnknownProduct, SourceUnavailable.
+        """
+        entries = self._item(product_id).get("assets")
+        found = {}
+        for key, entry in entries.items() if isinstance(entries, dict) else ():
+            url = _open_url(entry.get("href")) if isinstance(entry, dict) else None
+            if url is not None:
+                found[str(key)] = url
+        return found
+
+    def _item(self, product_id: str) -> Mapping[str, Any]:
+        item = next(iter(self._items.items((product_id,))), None)
+        if item is None:
+            raise UnknownProduct(f"{self.name} does not have {product_id}.", source=self.name)
+        return item
+
+    def check(self) -> None:
+        """As `Source` says; how many there are is not known."""
+        self._catalogue.check()
+
+
+_OPEN_BUCKETS = {"sentinel-cogs": "us-west-2", "e84-earth-search-sentinel-data": "us-west-2"}
+"""Buckets that may be read without an account, and where they lie."""
+
+
+def _open_url(href: object) -> str | None:
+    """An https URL that is open to all; None for what lies elsewhere."""
+    if not isinstance(href, str):
+        return None
+    parts = urlsplit(href)
+    if parts.scheme == "https":
+        return href
+    region = _OPEN_BUCKETS.get(parts.netloc)
+    return f"https://{parts.netloc}.s3.{region}.amazonaws.com{parts.path}" if parts.scheme == "s3" and region else None
