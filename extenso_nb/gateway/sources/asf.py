@@ -239,7 +239,7 @@ class _Spans:
         tomorrow = self.now + timedelta(days=1)
         first, last = _second(max(low or FIRST, FIRST)), _second(min(high or tomorrow, tomorrow)) + SECOND
         if self.params.nothing or last <= first:
-            yield Page((), 0)
+            yield Page((), 0, last=True)
             return
         bounds, outside = (first, last), set[str]()
         total = left = self._count(first, last)
@@ -256,7 +256,8 @@ class _Spans:
             kept = [item for item in items if self._within(item, since, until)]
             left = max(left - len(kept), 1)  # the count is of another moment: the way goes on to its end
             share = min(share * 2, 64.0) if len(kept) < aim / 2 else max(share / 2, 1.0) if len(kept) > aim else share
-            yield Page(tuple(order(kept, self.orderby) if self.orderby else kept), max(total - len(outside), 0))
+            found = order(kept, self.orderby) if self.orderby else kept
+            yield Page(tuple(found), max(total - len(outside), 0), last=first >= last)
 
     def _span(self, first: datetime, last: datetime, length: timedelta) -> tuple[list[Product], timedelta]:
         """All of the span that is next, and how long that is in the end: one that comes full is halved."""
@@ -312,16 +313,16 @@ def _read(item: Mapping[str, Any]) -> _Entry | None:
     """A feature as an entry; None for what is no product: metadata, bursts, products of other kinds."""
     said = item["properties"]
     identity = named(said.get("sceneName"))
-    if identity is None or identity.collection != "S1" or said.get("processingLevel") not in LEVELS:
+    if identity is None or identity.collection != "S1" or str(said.get("processingLevel")) not in LEVELS:
         return None
     direction, md5 = said.get("flightDirection"), said.get("md5sum")
     pictures = said.get("browse")
     pictures = pictures if isinstance(pictures, list) else [pictures]
     facts = {
-        "begin": instant(said.get("startTime")),
-        "end": instant(said.get("stopTime")),
+        "begin": instant(str(said.get("startTime"))),
+        "end": instant(str(said.get("stopTime"))),
         "footprint": item.get("geometry"),
-        "orbit_direction": direction if direction in {"ASCENDING", "DESCENDING"} else None,
+        "orbit_direction": direction if direction in ("ASCENDING", "DESCENDING") else None,
         "orbit_number": whole(said.get("orbit")),
         "relative_orbit_number": whole(said.get("pathNumber")),
     }
