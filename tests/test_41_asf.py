@@ -23,7 +23,7 @@ from extenso_nb.errors import (
     SourceUnavailable,
     UnknownProduct,
 )
-from extenso_nb.gateway.sources import Source, lacking
+from extenso_nb.gateway.sources import Content, Source, lacking
 from extenso_nb.gateway.sources.asf import AsfSource
 from extenso_nb.gateway.sources.asf_params import NEVER_TOLD
 from extenso_nb.gateway.sources.record import product_of
@@ -68,6 +68,11 @@ def full() -> Iterator[FarAsf]:
 
 def read(source: Source, name: str, offset: int = 0) -> bytes:
     return b"".join(source.open(name).read(offset))
+
+
+def collect(content: Content, got: bytearray) -> None:
+    for block in content.read(0):
+        got += block
 
 
 def found(source: Source, q: str, orderby: str = "beginposition asc", *, start: int = 0, rows: int = 1000) -> list[str]:
@@ -303,9 +308,8 @@ def test_a_token_that_dies_in_mid_transfer_is_renewed(far: FarAsf) -> None:
 
     far.server.add(named(0), "none", cut(0.5), unauthorised)
     content, got = far.source.open(named(0)), bytearray()
-    blocks = content.read(0)
     with pytest.raises(IncompleteTransfer):
-        got.extend(byte for block in blocks for byte in block)
+        collect(content, got)
     assert 0 < len(got) < len(DATA)
     got += b"".join(content.read(len(got)))
     assert bytes(got) == DATA

@@ -20,7 +20,7 @@ from extenso_nb.query import KEYWORDS, Field, Query
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-__all__ = ["LEVELS", "NEVER_TOLD", "Params", "Words"]
+__all__ = ["LEVELS", "NEVER_TOLD", "NOTHING", "Params", "Words", "fits", "rectangle"]
 
 LEVELS = {
     "GRD_HD": ("GRD", "L1"),
@@ -131,9 +131,9 @@ class Words:
         """One clause."""
         name = clause.keyword.name
         if "S1" not in clause.keyword.missions:
-            return Asked(_NOTHING, exact=True)
+            return Asked(NOTHING, exact=True)
         if name in _CONSTANT:
-            return Asked(Params() if _fits(clause, **_CONSTANT[name]) else _NOTHING, exact=True)
+            return Asked(Params() if fits(clause, **_CONSTANT[name]) else NOTHING, exact=True)
         if name in _NAMES:
             return _by_name(clause)
         if name == "footprint":
@@ -150,7 +150,7 @@ class Words:
     def some(self, parts: Sequence[Params]) -> Params:
         """What encloses them all; just these where they differ in the values of one keyword."""
         real = [part for part in parts if not part.nothing]
-        return reduce(_hull, real) if real else _NOTHING
+        return reduce(_hull, real) if real else NOTHING
 
     def negated(self, part: Params) -> Params | None:
         """The other values, of a keyword that every product has one of."""
@@ -159,18 +159,18 @@ class Words:
         if part.nothing:
             return Params()
         if part == Params():
-            return _NOTHING
+            return NOTHING
         if part.area is not None or part.windows or len(part.sets) != 1:
             return None
         ((name, values),) = part.sets.items()
         return Params({name: _CLOSED[name] - values}) if name in _CLOSED else None
 
 
-_NOTHING = Params({"platform": frozenset()})
+NOTHING = Params({"platform": frozenset()})
 
 
 # --- clauses ---------------------------------------------------------------------------------------------------------
-def _fits(clause: Clause, **fields: Any) -> bool:
+def fits(clause: Clause, **fields: Any) -> bool:
     """Whether a product with these fields is what a clause asks for, by the query language itself."""
     product = SimpleNamespace(**{"id": "", "collection": "S1", "sensor_mode": None, **fields})
     return Query(Field(clause.keyword.name, clause.value)).matches(cast("Any", product), now=clause.now)
@@ -180,20 +180,20 @@ def _by_value(clause: Clause) -> tuple[str, frozenset[str]] | None:
     """Keyword and values, of a clause on what has few values; None for all others."""
     match clause.keyword.name:
         case "platformserialidentifier" | "platformidentifier":
-            return "platform", frozenset(word for word in _PLATFORMS if _fits(clause, platform=word))
+            return "platform", frozenset(word for word in _PLATFORMS if fits(clause, platform=word))
         case "producttype" | "processinglevel":
             return "processingLevel", frozenset(
                 word
                 for word, (kind, level) in LEVELS.items()
-                if _fits(clause, product_type=kind, processing_level=level)
+                if fits(clause, product_type=kind, processing_level=level)
             )
         case "polarisationmode":
-            held = (word for word, text in _POLARISATIONS.items() if _fits(clause, polarisation=text))
+            held = (word for word, text in _POLARISATIONS.items() if fits(clause, polarisation=text))
             return _known("polarization", held)
         case "sensoroperationalmode":
-            return _known("beamMode", (word for word in _BEAMS if _fits(clause, sensor_mode=word)))
+            return _known("beamMode", (word for word in _BEAMS if fits(clause, sensor_mode=word)))
         case "orbitdirection":
-            found = frozenset(word for word in _DIRECTIONS if _fits(clause, orbit_direction=word))
+            found = frozenset(word for word in _DIRECTIONS if fits(clause, orbit_direction=word))
             return ("flightDirection", found) if len(found) < len(_DIRECTIONS) else None
         case _:
             return None
@@ -221,7 +221,7 @@ def _by_area(clause: Clause) -> Asked[Params] | None:
     if clause.shape is None:
         return None
     relation, shape = clause.shape
-    area = _rectangle(shape)
+    area = rectangle(shape)
     return Asked(Params(area=area), exact=relation == "Intersects" and _is_rectangle(shape, area))
 
 
@@ -232,7 +232,7 @@ def _by_name(clause: Clause) -> Asked[Params] | None:
         return None
     head = re.split(r"[*?\\]", text, maxsplit=1)[0] if clause.text is None else text
     if head[:2] != "S1"[: len(head)]:
-        return Asked(_NOTHING, exact=True)
+        return Asked(NOTHING, exact=True)
     sets = {
         "platform": frozenset(word for word in _PLATFORMS if word[-1] == head[2:3]),
         "beamMode": frozenset({head[4:6]} & set(_BEAMS)),
@@ -258,7 +258,7 @@ def _moments(digits: str) -> Window | None:
 
 
 # --- areas -----------------------------------------------------------------------------------------------------------
-def _rectangle(shape: BaseGeometry) -> Area:
+def rectangle(shape: BaseGeometry) -> Area:
     """The narrowest rectangle around a shape that is cut at the antimeridian.
 
     Edges of other polygons are great circles for the archive, and would leave out some of what lies between its corners.
