@@ -23,6 +23,8 @@ _PAGE_LIMIT = 65_536
 _MAGIC = {".zip": (b"PK\x03\x04",), ".nc": (b"\x89HDF", b"CDF\x01", b"CDF\x02", b"CDF\x05")}
 """How files begin, by the end of their name."""
 _PAGES = frozenset({"text/html", "application/xhtml+xml"})
+_OWN_PAGES = (".html", ".htm", ".xhtml")
+"""Ends of the names of files that are pages themselves; a SAFE folder has some."""
 
 
 class Answer(Protocol):
@@ -152,6 +154,8 @@ class Reading:
         head = b""
         while len(head) < _HEAD and (block := next(blocks, b"")):
             head += block
+        if self._filename.lower().endswith(_OWN_PAGES):
+            return chain((head,), blocks) if head else blocks
         wanted = next((magic for end, magic in _MAGIC.items() if self._filename.lower().endswith(end)), ())
         page = answer.headers.get("content-type", "").split(";")[0].strip().lower() in _PAGES
         right = head.startswith(wanted) if wanted else not page and not is_page(head)

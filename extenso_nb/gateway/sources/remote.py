@@ -12,6 +12,7 @@ import logging
 import socket
 import threading
 import time
+import weakref
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -101,6 +102,7 @@ class Remote:
         self.credentials_hint = credentials_hint
         _keep_headers_out_of_logs()
         self._http = _client(connect_seconds, stall_seconds)
+        self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __repr__(self) -> str:
         return f"<Remote {self.name}>"
@@ -124,6 +126,7 @@ class Remote:
         size: int | None = None,
         checksums: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         authorised: bool = True,
+        kept: bool = False,
     ) -> Content:
         """A product to be read.
 
@@ -139,6 +142,10 @@ class Remote:
             As the catalogue writes them; those that cannot be compared are told in `Content.remarks`.
         authorised
             Whether to send the `Authorization` header. Without, for a URL of a catalogue that leads to another service.
+        kept
+            Whether its connection may serve for what is read next: for one of many small files, of known size. What a
+            server sends beyond the end it announced would then stand where its next answer should; that is no HTTP, or
+            has another size, and is found out so.
         """
         size = size if size is not None and size > 0 else None  # catalogues write 0 where they do not know
         pairs = checksums.items() if isinstance(checksums, Mapping) else checksums
@@ -146,6 +153,10 @@ class Remote:
         remarks = deque((f"A checksum of {self.name} is not compared: {reason}" for reason in unknown), maxlen=100)
 
         def ask(url: str, headers: dict[str, str]) -> _Answer:
+            if kept and size is not None:
+                lasting = {name: value for name, value in headers.items() if name != "connection"}
+                with suppress(IncompleteTransfer):  # the other end gave up an idle connection just then, most likely
+                    return self._request("GET", url, lasting, None, authorised=authorised)
             return self._request("GET", url, headers, None, authorised=authorised)
 
         reading = Reading(self.name, ask, filename, url, size, remarks, compared=bool(known))
@@ -318,7 +329,7 @@ class Remote:
             raise SourceUnavailable(f"{self.name} is closed.", source=self.name)
 
         seconds = PACE_WINDOW * self.stall_seconds
-        watch = _Watch(seconds)
+        watch = _Watch(seconds, self._streams)
 
         def send() -> httpx.Response:
             request = self._http.build_request(
@@ -342,11 +353,13 @@ class Remote:
 class _Watch:
     """Ends the wait for an answer whose head does not end: a byte, or a 102, now and then keeps every timeout away.
 
-    Only on connections that were made for the request; all those of products are.
+    Which of the connections that are kept a request goes out on is not told. Where it did not make one for itself, all
+    that there are end with it; what else is read over them is taken up again.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, streams: weakref.WeakSet[Any]) -> None:
         self.over = False
+        self._streams = streams
         self._stream: Any = None
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
@@ -355,6 +368,7 @@ class _Watch:
         """Learn of the connection: the `trace` of httpcore."""
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             self._stream = facts["return_value"]
+            self._streams.add(self._stream)
 
     def __enter__(self) -> None:
         self._timer.start()
@@ -364,11 +378,12 @@ class _Watch:
 
     def _end(self) -> None:
         self.over = True
-        connection = None if self._stream is None else self._stream.get_extra_info("socket")
-        if connection is not None:
-            with suppress(OSError):
-                # Not that of an SSLSocket, which would change what the other thread is reading with.
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+        for stream in list(self._streams) if self._stream is None else [self._stream]:
+            connection = stream.get_extra_info("socket")
+            if connection is not None:
+                with suppress(OSError):
+                    # Not that of an SSLSocket, which would change what the other thread is reading with.
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _client(connect_seconds: float, stall_seconds: float) -> httpx.Client:
