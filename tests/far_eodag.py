@@ -66,7 +66,11 @@ class FarEodag:
     """The provider `cop_dataspace` of eodag, all its addresses on loopback, and the adapter that asks it."""
 
     def __init__(
-        self, credentials: Callable[[], Mapping[str, str] | None] = lambda: None, *, most: int = 1000
+        self,
+        credentials: Callable[[], Mapping[str, str] | None] = lambda: None,
+        *,
+        most: int = 1000,
+        largest: int = 500,
     ) -> None:
         self.server = ScriptedHttp()
         self.server.site = self._site
@@ -79,6 +83,7 @@ class FarEodag:
         base = f"{self.server.url}/odata/v1"
         self.source = EodagSource(
             credentials,
+            largest=largest,
             settings={
                 "search": {
                     "api_endpoint": f"{base}/Products",
@@ -139,7 +144,9 @@ class FarEodag:
         now = int(time.time())
         claims = {"iss": self.server.url + REALM, "aud": "CLOUDFERRO_PUBLIC", "iat": now, "exp": now + 600}
         token = jwt.encode(claims, _private(), algorithm="RS256", headers={"kid": "one"})
-        return Reply.json({"access_token": token, "expires_in": 600, "refresh_expires_in": 3600, "refresh_token": token})
+        return Reply.json(
+            {"access_token": token, "expires_in": 600, "refresh_expires_in": 3600, "refresh_token": token}
+        )
 
     def _page(self, given: dict[str, str]) -> Reply:
         tests = [_test(part) for part in given["$filter"].split(" and ")] if "$filter" in given else []
@@ -151,7 +158,7 @@ class FarEodag:
             answer["@odata.count"] = len(found)
         if skip + top < len(found):
             following = {**given, "$skip": str(skip + top)}
-            text = "&".join(f"{quote(name, safe='$')}={quote(value)}" for name, value in following.items())
+            text = "&".join(f"{quote(name)}={quote(value)}" for name, value in following.items())
             answer["@odata.nextLink"] = f"{self.server.url}/odata/v1/Products?{text}"
         return Reply.json(answer)
 

@@ -31,7 +31,7 @@ def far() -> Iterator[FarEodag]:
 
 @pytest.fixture(scope="module")
 def full() -> Iterator[FarEodag]:
-    with FarEodag(most=25) as made:
+    with FarEodag(largest=25) as made:
         for product in forty.population():
             made.hold(product)
         yield made
@@ -58,7 +58,9 @@ def test_the_recorded_answer_is_read(far: FarEodag, shared_data: Path) -> None:
     for product in found:
         item = wanted[product.id]
         assert (product.uuid, product.size, product.online) == (item["Id"], item["ContentLength"], item["Online"])
-        assert product.cloud_cover == pytest.approx(next(a["Value"] for a in item["Attributes"] if a["Name"] == "cloudCover"))
+        assert product.cloud_cover == pytest.approx(
+            next(a["Value"] for a in item["Attributes"] if a["Name"] == "cloudCover")
+        )
         assert product.footprint is not None
 
 
@@ -126,6 +128,14 @@ def test_an_answer_that_is_none_is_an_error(far: FarEodag, answer: Reply) -> Non
         searched(far.source, "S2", "producttype:S2MSI1C")
 
 
+def test_pages_that_are_cut_short_are_no_end() -> None:
+    with FarEodag(most=25) as far:
+        for product in forty.population():
+            far.hold(product)
+        with pytest.raises(SourceUnavailable, match="told of 30 products, and gave 25"):
+            searched(far.source, "S2", "producttype:S2MSI2A")
+
+
 def test_a_page_that_fails_is_no_end(full: FarEodag) -> None:
     first = full._page({"$filter": "Collection/Name eq 'SENTINEL-2'", "$count": "true", "$top": "25"})
     full.answers = [first, Reply.json({"detail": "no"}, 503)]
@@ -188,6 +198,27 @@ def test_a_cold_product_is_not_ordered_in_passing(far: FarEodag) -> None:
     assert {path for _, path in far.server.paths} == {"/odata/v1/Products"}
 
 
+def test_a_product_is_located(far: FarEodag) -> None:
+    product = some("S2", online=True)
+    far.hold(product)
+    far.source._credentials = lambda: {"username": "someone", "password": "right"}
+    options = far.source.storage_options(product.id)
+    assert options["path"].startswith(f"{far.server.url}/odata/v1/Products({product.uuid})/$value")
+    assert "token=" in options["path"] or "Bearer" in str(options["headers"])
+    assert [login["username"] for login in far.logins] == ["someone"]
+    assert not [path for _, path in far.server.paths if "$value" in path]
+
+
+def test_a_wrong_password_is_told(far: FarEodag) -> None:
+    product = some("S2", online=True)
+    far.hold(product)
+    far.source._credentials = lambda: {"username": "someone", "password": "wrong-word"}
+    with pytest.raises(SourceUnavailable) as caught:
+        far.source.storage_options(product.id)
+    assert "wrong-word" not in str(caught.value)
+    assert len(far.logins) == 1
+
+
 def test_without_credentials_a_product_is_not_located(far: FarEodag) -> None:
     product = some("S2", online=True)
     far.hold(product)
@@ -197,9 +228,7 @@ def test_without_credentials_a_product_is_not_located(far: FarEodag) -> None:
 
 
 # --- eodag itself ----------------------------------------------------------------------------------------------------
-def test_it_writes_into_no_home_and_asks_no_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_writes_into_no_home_and_asks_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     with FarEodag() as far:
         assert far.server.paths == []

@@ -54,7 +54,7 @@ PRESETS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 """Collection -> product type -> what eodag calls it."""
 LARGEST = 500
-"""Products of a page: providers have other limits, and eodag keeps to them."""
+"""Products of a page. A provider that gives fewer at once ends the search for eodag, which is seen by the count."""
 MOST = 5000
 """Products of a search at most: each takes eodag some 20 ms."""
 SECOND = timedelta(seconds=1)
@@ -74,6 +74,8 @@ class EodagSource:
         Of the source; `eodag:<provider>` when None.
     settings
         Of the provider, over those that eodag comes with: addresses, say.
+    largest
+        Products of a page.
     stall_seconds
         As of `Remote`, for pictures.
 
@@ -93,15 +95,16 @@ class EodagSource:
         provider: str = "cop_dataspace",
         name: str | None = None,
         settings: Mapping[str, Any] | None = None,
+        largest: int = LARGEST,
         stall_seconds: float = 60.0,
     ) -> None:
         if find_spec("eodag") is None:
             raise InputError("eodag is not installed.", hint="Run `pip install 'extenso-nb[eodag]'`.")
         self.name = name or f"eodag:{provider}"
-        self.provider = provider
+        self.provider, self.largest = provider, largest
         self._credentials, self._settings = credentials, dict(settings or {})
         self._remote = Remote(self.name, stall_seconds=stall_seconds)
-        self._walks = Walks(self.name, largest=LARGEST, most=MOST)
+        self._walks = Walks(self.name, largest=largest, most=MOST)
         self._lock = threading.RLock()
         self._dag: Any = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -344,7 +347,7 @@ class _Pages:
 
     def _one(self, asked: Mapping[str, Any]) -> Iterator[tuple[list[Any], int | None]]:
         ask = self.source._ask  # noqa: SLF001 - of the same module
-        asked = {**asked, **self._times(), "count": True, "limit": LARGEST}
+        asked = {**asked, **self._times(), "count": True, "limit": self.source.largest}
         result = ask(lambda dag: self.source._search(dag, asked))  # noqa: SLF001 - of the same module
         items, count = list(result), result.number_matched
         came, following = len(items), iter(result.next_page(update=False)) if items else iter(())
