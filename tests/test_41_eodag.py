@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -251,7 +250,7 @@ def test_a_users_own_settings_are_read_and_left_alone(tmp_path: Path, monkeypatc
         auth = far.source._dag._providers["cop_dataspace"].config.auth
         assert auth.credentials["username"] == "someone"
     assert own.read_text() == text
-    assert os.listdir(own.parent) == ["eodag.yml"]
+    assert [path.name for path in own.parent.iterdir()] == ["eodag.yml"]
 
 
 def test_it_is_a_source() -> None:
