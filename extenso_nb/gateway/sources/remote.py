@@ -6,6 +6,7 @@ no type of httpx, no token, no signed URL is in any of them.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import socket
@@ -193,6 +194,7 @@ class Remote:
         body: Any = None,
         form: Mapping[str, str] | None = None,
         authorised: bool = True,
+        basic: tuple[str, str] | None = None,
         limit: int = JSON_LIMIT,
     ) -> Any:
         """Send JSON, or a form, and give the JSON of the answer; None for an empty one. 201, 202 and 204 are well.
@@ -203,6 +205,8 @@ class Remote:
         ----------
         authorised
             Whether to send the `Authorization` header. Without, whoever fetches tokens may call this.
+        basic
+            User and password that are sent in place of it.
 
         Raises
         ------
@@ -214,7 +218,7 @@ class Remote:
             headers["content-type"], data = "application/x-www-form-urlencoded", urlencode(form).encode()
         elif body is not None:
             headers["content-type"], data = "application/json", json.dumps(body).encode()
-        answer = self._whole("POST", url, headers, data, limit, authorised=authorised)
+        answer = self._whole("POST", url, headers, data, limit, authorised=authorised, basic=basic)
         return self._json(url, answer) if answer else None
 
     def knock(self, url: str, *, headers: Mapping[str, str]) -> int:
@@ -233,11 +237,12 @@ class Remote:
         limit: int,
         *,
         authorised: bool,
+        basic: tuple[str, str] | None = None,
     ) -> bytes:
         collected = bytearray()
         headers["accept-encoding"] = "gzip"
         try:
-            with closing(self._request(method, url, headers, data, authorised=authorised)) as answer:
+            with closing(self._request(method, url, headers, data, authorised=authorised, basic=basic)) as answer:
                 if answer.status not in ({200} if method == "GET" else {200, 201, 202, 204}):
                     raise answer.refusal(shown(url))
                 for block in answer.blocks():
@@ -260,9 +265,18 @@ class Remote:
 
     # -- requests ----------------------------------------------------------------------------------------------------
     def _request(
-        self, method: str, url: str, headers: dict[str, str], data: bytes | None, *, authorised: bool
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        data: bytes | None,
+        *,
+        authorised: bool,
+        basic: tuple[str, str] | None = None,
     ) -> _Answer:
         """The answer that is no redirect, its body not read yet; a refused token is renewed once."""
+        if basic is not None:
+            return self._follow(method, url, headers, data, _basic(*basic))
         authorise = self.authorise if authorised else None
         sent = None if authorise is None else authorise.header()
         answer = self._follow(method, url, headers, data, sent)
@@ -500,7 +514,7 @@ class _Answer:
         return SourceUnavailable(text, hint=hint, **details)
 
     def _refused(self) -> str:
-        if self.secret:  # one that was refused is renewed and sent again
+        if self.secret and not self.secret.startswith("Basic "):  # one that was refused is renewed and sent again
             return f"the credentials were refused by {self.where}, new ones too"
         if self._response.request.method == "POST":
             return f"the credentials were refused by {self.where}"
@@ -541,6 +555,10 @@ def _carried_out(call: Callable[[], T], name: str, what: str, *, head: bool) -> 
     # Outside of `except`, and in no context manager: httpx's exception holds the request and with it the token, and
     # would be the context of ours.
     raise failure
+
+
+def _basic(user: str, password: str) -> str:
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 # --- URLs ------------------------------------------------------------------------------------------------------------

@@ -35,6 +35,8 @@ class Page:
     products: tuple[Product, ...]
     total: int | None = None
     """How many there are on all pages; None when the catalogue does not say."""
+    last: bool = False
+    """Whether it is known that no page follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ class Walks:
         if page is None:
             walk.over = True
             return
+        walk.over = page.last
         walk.total = page.total if page.total is not None else walk.total
         walk.came += len(page.products)
         for product in page.products:

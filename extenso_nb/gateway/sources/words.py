@@ -59,7 +59,18 @@ def _message(answer: Any) -> str:
             answer = answer[0]
         if not isinstance(answer, dict):
             break
-        keys = ("error_description", "message", "detail", "msg", "reason", "value", "description", "error", "title")
+        keys = (
+            "error_description",
+            "message",
+            "detail",
+            "msg",
+            "reason",
+            "report",
+            "value",
+            "description",
+            "error",
+            "title",
+        )
         answer = next((answer[key] for key in keys if answer.get(key)), None)
     return answer if isinstance(answer, str) else ""
 
