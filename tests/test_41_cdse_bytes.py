@@ -31,6 +31,9 @@ from extenso_nb.errors import (
 from extenso_nb.gateway.sources import Content, cdse_login
 from extenso_nb.gateway.sources.cdse_login import one_time_code
 from extenso_nb.gateway.sources.record import product_of
+from extenso_nb.gateway.sources.sample import SampleSource
+from extenso_nb.query import parse
+from extenso_nb.readers import open_product
 from extenso_nb.storage import BucketStorage
 
 SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
@@ -506,6 +509,39 @@ def test_a_delivery_by_the_second_road(tmp_path: Path, second: FarCdse, eodata: 
         assert unzipped(gateway.storage.read(delivery.key)) == {
             f"{name}.SAFE/{path}": text for path, text in tree.items()
         }
+    finally:
+        gateway.stop()
+
+
+@pytest.mark.parametrize("road", ["zip", "bucket"])
+def test_products_of_all_missions_are_delivered_and_open(
+    tmp_path: Path, sample_cache: Path, second: FarCdse, eodata: BucketStorage, road: str
+) -> None:
+    sample = SampleSource(sample_cache)
+    chosen = []
+    for collection in ("S1", "S2", "S3", "S5P"):
+        hits = sample.search(collection, parse("*"), start=0, rows=100, orderby="size asc")
+        product = hits.products[0]
+        chosen.append(product.id)
+        data = whole(sample.open(product.id))
+        if road == "zip":
+            second.hold(product, data)
+            continue
+        root = f"{product.id}{products.parse(product.id).extension}/"
+        files = {"": data} if collection == "S5P" else {
+            name.removeprefix(root): text for name, text in unzipped(data).items()
+        }  # fmt: skip
+        stored(second, eodata, product.id, files)
+    second.given = {"username": "someone", "password": "right"} if road == "zip" else dict(KEYS)
+    gateway = Gateway(tmp_path, second.source)
+    try:
+        order, _ = gateway.service.create_order(gateway.account, chosen)
+        assert gateway.wait(order.id, 300) == "delivered"
+        _, deliveries = gateway.store.deliveries(gateway.account, order_id=order.id, rows=10)
+        for delivery in deliveries:
+            assert delivery.source == "cdse"
+            with open_product(gateway.storage.folder / str(delivery.key)) as tree:  # type: ignore[union-attr]
+                assert len(tree.children) + len(tree.data_vars) > 0
     finally:
         gateway.stop()
 
