@@ -329,6 +329,8 @@ class CdseServer(ScriptedHttp):
             return self._token(request)
         if not path.startswith("/catalogue/odata/v1/"):
             return None
+        if len(request.target) > 8000:
+            return Reply(414, b"<html><title>Request-URI Too Large</title></html>", {"Content-Type": "text/html"})
         if self.broken:
             return Reply.json({"detail": "The catalogue is down."}, 503)
         what = path.removeprefix("/catalogue/odata/v1/")
