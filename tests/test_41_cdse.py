@@ -455,6 +455,35 @@ def test_what_is_no_product_is_left_out_and_not_counted(far: FarCdse) -> None:
     assert hits.total == 30
 
 
+def test_what_is_no_product_does_not_take_a_request_for_each_hundred(far: FarCdse) -> None:
+    known = tiles(10, minutes=1)
+    for number in range(3000):
+        early = {"ContentDate": {"Start": "2015-01-01T00:00:00Z", "End": "2015-01-01T00:00:00Z"}}
+        far.server.show(known[0], Name=f"S2B_OPER_AUX_UT1UTC_PDMC_{number}.SAFE", Id=str(uuid.uuid4()), **early)
+    for product in known:
+        far.server.show(product)
+    assert ids_of(far, rows=10) == [product.id for product in known]
+    assert len(far.server.queries) <= 5
+
+
+def test_auxiliary_data_of_sentinel_1_are_not_asked_for(far: FarCdse) -> None:
+    far.server.show(made(S1), Name="S1A_AUX_INS_V20140406T133000_G20211028T132414.SAFE")
+    far.server.show(made(S1), Name="S1A_OPER_AUX_POEORB_OPOD_20210301T170632.EOF")
+    far.server.show(made(S1))
+    assert ids_of(far, collection="S1") == [S1]
+    assert far.server.queries[0]["$filter"] == "Collection/Name eq 'SENTINEL-1' and not contains(Name,'_AUX_')"
+    test = Filter(far.server.queries[0]["$filter"]).test
+    assert [test(entry) for entry in far.server.entries] == [False, False, True]
+
+
+def test_after_the_end_of_time_there_is_nothing(far: FarCdse) -> None:
+    for product in tiles(3, minutes=1):
+        far.server.show(product)
+    assert ids_of(far, "beginposition:{9999-12-31T23:59:59.999Z TO *]") == []
+    assert "Collection/Name ne" in far.server.queries[-1]["$filter"]
+    assert len(ids_of(far, "beginposition:[* TO 9999-12-31T23:59:59.999Z]")) == 3
+
+
 def test_twins_and_duplicates(far: FarCdse) -> None:
     cog = f"{S1}_COG"
     product = made(S1, size=1000)

@@ -306,8 +306,9 @@ class OData:
             return None
         low, high = cast("datetime | None", bounds.low), cast("datetime | None", bounds.high)
         tests = []
-        if low is not None and (start := low if bounds.low_inclusive else _later(low)) is not None:
-            tests.append(f"{field} ge {stamp(start)}")
+        if low is not None:
+            start = low if bounds.low_inclusive else _later(low)
+            tests.append(f"{field} ge {stamp(start)}" if start is not None else _nothing(self.collection))
         if high is not None and (end := _later(high) if bounds.high_inclusive else high) is not None:
             tests.append(f"{field} lt {stamp(end)}")
         return Asked(_all_of(tests) if tests else None, exact=True)
@@ -422,6 +423,8 @@ def refuse(name: str, collection: str, query: Query) -> None:
 def asked_for(collection: str, expression: str | None) -> str:
     """The whole filter: an expression, in a collection."""
     inside = f"Collection/Name eq {quoted(COLLECTIONS[collection])}"
+    if collection == "S1":  # among whose entries the earliest are thousands of these
+        inside += " and not contains(Name,'_AUX_')"
     return inside if expression is None else f"{inside} and {expression}"
 
 
