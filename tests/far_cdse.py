@@ -5,11 +5,13 @@ The filters that it is sent are parsed and applied here, by a parser that knows 
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import operator
 import re
 import uuid
+import zipfile
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Self
@@ -327,6 +329,8 @@ class CdseServer(ScriptedHttp):
             return self._token(request)
         if not path.startswith("/catalogue/odata/v1/"):
             return None
+        if len(request.target) > 8000:
+            return Reply(414, b"<html><title>Request-URI Too Large</title></html>", {"Content-Type": "text/html"})
         if self.broken:
             return Reply.json({"detail": "The catalogue is down."}, 503)
         what = path.removeprefix("/catalogue/odata/v1/")
@@ -413,6 +417,19 @@ class CdseServer(ScriptedHttp):
         return sum(form["grant_type"] == "password" for form in self.forms)
 
 
+def zipped(product_id: str, files: dict[str, bytes]) -> bytes:
+    """The zip that is made on the way: stored, as far as is known. Of Sentinel-5P the one file."""
+    identity = products.parse(product_id)
+    if identity.extension == ".nc":
+        (content,) = files.values()
+        return content
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(f"{product_id}{identity.extension}/{name}", content)
+    return buffer.getvalue()
+
+
 def stem(name: str) -> str:
     return re.sub(r"\.(SAFE|SEN3|nc)$", "", name)
 
@@ -437,7 +454,9 @@ class FarCdse:
 
     def hold(self, product: Product, content: bytes | dict[str, bytes] | None = None) -> None:
         self.server.show(product)
-        if isinstance(content, bytes):
+        if isinstance(content, dict):
+            content = zipped(product.id, content)
+        if content is not None:
             self.server.add(product.id, data=content)
 
     def __enter__(self) -> Self:

@@ -216,6 +216,9 @@ SENT = [
     ("S2", 'footprint:"Intersects(41.9, 12.5)"', "OData.CSC.Intersects(area=geography'SRID=4326;POINT(12.5 41.9)')"),
     ("S2", 'footprint:"IsWithin(POLYGON((1 43, 2 43, 2 44, 1 43)))"',
      "OData.CSC.Intersects(area=geography'SRID=4326;POLYGON((1 43,2 43,2 44,1 43))')"),
+    ("S2", 'footprint:"Intersects(ENVELOPE(0, 7, 2, 1))"',
+     "OData.CSC.Intersects(area=geography'SRID=4326;POLYGON((7 1,7 2,4.666666666666666 2,2.333333333333333 2,0 2,0 1,"
+     "2.3333333333333335 1,4.666666666666667 1,7 1))')"),
     ("S2", "NOT tileid:31TCJ", f"not ({text('tileId', '31TCJ')})"),
     ("S2", "tileid:31TCJ OR word", None),
     ("S2", "tileid:31TCJ AND word", text("tileId", "31TCJ")),
@@ -329,9 +332,11 @@ def test_a_query_too_long_for_a_url_is_asked_wider_and_answered_right(far: FarCd
     assert ids_of(far, q) == [product.id for product in known[:20]]
     ring = ", ".join(f"{x} {43 + (n % 2)}" for n, x in enumerate(range(-80, 80)))
     q = f'footprint:"Intersects(POLYGON(({ring}, 79 60, -80 60, -80 43)))"'
-    said = translate(query.parse(q), OData("S2"), NOW)
-    assert said.expression is not None
-    assert len(said.expression) < 6000
+    assert translate(query.parse(q), OData("S2"), NOW).expression is not None
+    assert ids_of(far, q) == []
+    assert ids_of(far, f"identifier:{'x' * 3000}") == []
+    assert ids_of(far, f"identifier:{'x*' * 1000}") == []
+    assert ids_of(far, f"tileid:(31TCJ OR {' OR '.join(f'31T{a}{b}' for a in 'ABCDEFGH' for b in 'ABCDEFGH')})") != []
 
 
 # --- integers --------------------------------------------------------------------------------------------------------
@@ -448,6 +453,35 @@ def test_what_is_no_product_is_left_out_and_not_counted(far: FarCdse) -> None:
     hits = far.source.search("S2", query.parse("*"), start=0, rows=10, orderby="beginposition asc")
     assert [product.id for product in hits.products] == [product.id for product in known[:10]]
     assert hits.total == 30
+
+
+def test_what_is_no_product_does_not_take_a_request_for_each_hundred(far: FarCdse) -> None:
+    known = tiles(10, minutes=1)
+    for number in range(3000):
+        early = {"ContentDate": {"Start": "2015-01-01T00:00:00Z", "End": "2015-01-01T00:00:00Z"}}
+        far.server.show(known[0], Name=f"S2B_OPER_AUX_UT1UTC_PDMC_{number}.SAFE", Id=str(uuid.uuid4()), **early)
+    for product in known:
+        far.server.show(product)
+    assert ids_of(far, rows=10) == [product.id for product in known]
+    assert len(far.server.queries) <= 5
+
+
+def test_auxiliary_data_of_sentinel_1_are_not_asked_for(far: FarCdse) -> None:
+    far.server.show(made(S1), Name="S1A_AUX_INS_V20140406T133000_G20211028T132414.SAFE")
+    far.server.show(made(S1), Name="S1A_OPER_AUX_POEORB_OPOD_20210301T170632.EOF")
+    far.server.show(made(S1))
+    assert ids_of(far, collection="S1") == [S1]
+    assert far.server.queries[0]["$filter"] == "Collection/Name eq 'SENTINEL-1' and not contains(Name,'_AUX_')"
+    test = Filter(far.server.queries[0]["$filter"]).test
+    assert [test(entry) for entry in far.server.entries] == [False, False, True]
+
+
+def test_after_the_end_of_time_there_is_nothing(far: FarCdse) -> None:
+    for product in tiles(3, minutes=1):
+        far.server.show(product)
+    assert ids_of(far, "beginposition:{9999-12-31T23:59:59.999Z TO *]") == []
+    assert "Collection/Name ne" in far.server.queries[-1]["$filter"]
+    assert len(ids_of(far, "beginposition:[* TO 9999-12-31T23:59:59.999Z]")) == 3
 
 
 def test_twins_and_duplicates(far: FarCdse) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from far_cdse import FarCdse
-from faults import each_fault_alone
+from faults import SCHEDULE, each_fault_alone
 from scripted import Gateway, product_id
 from scripted_http import DATA, SIGNATURE, Exchange, Line, Reply, cut, range_ignored, status, too_many
 from seaweed import _make_bucket, bucket_of
@@ -31,6 +31,9 @@ from extenso_nb.errors import (
 from extenso_nb.gateway.sources import Content, cdse_login
 from extenso_nb.gateway.sources.cdse_login import one_time_code
 from extenso_nb.gateway.sources.record import product_of
+from extenso_nb.gateway.sources.sample import SampleSource
+from extenso_nb.query import parse
+from extenso_nb.readers import open_product
 from extenso_nb.storage import BucketStorage
 
 SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
@@ -485,27 +488,59 @@ def test_a_refused_password_leaves_the_bucket(second: FarCdse, eodata: BucketSto
     assert second.server.logins == 1
 
 
-def test_a_delivery_by_the_second_road(tmp_path: Path, second: FarCdse, eodata: BucketStorage) -> None:
-    """The zipper is down all day; the gateway delivers all the same, and its trail says how."""
-    from faults import SCHEDULE
-
+@pytest.mark.parametrize("trouble", ["zipper down", "that did not do"])
+def test_a_delivery_by_the_second_road(tmp_path: Path, second: FarCdse, eodata: BucketStorage, trouble: str) -> None:
+    """The zipper fails all day, or its zips are not those of the catalogue's checksums: the bucket has the product."""
     second.given |= {"username": "someone", "password": "right"}
-    name = product_id(11)
+    name = product_id(11 if trouble == "zipper down" else 13)
     tree = {"manifest.safe": b"<xml/>", "measurement/a.tiff": bytes(3_000_000)}
     stored(second, eodata, name, tree)
-    second.server.add(name)
-    second.server.held[name].always = status(503, '{"detail": "zipper down"}')
+    second.server.add(name, "none" if trouble == "zipper down" else "lying checksum")
+    if trouble == "zipper down":
+        second.server.held[name].always = status(503, '{"detail": "zipper down"}')
     gateway = Gateway(tmp_path, second.source, schedule=SCHEDULE)
     try:
         order, _ = gateway.service.create_order(gateway.account, [name])
         assert gateway.wait(order.id) == "delivered"
         _, (delivery,) = gateway.store.deliveries(gateway.account, order_id=order.id, rows=10)
-        assert any("zipper down" in entry.event for entry in delivery.trail)
+        assert any(trouble in entry.event for entry in delivery.trail)
         assert any("bucket eodata" in entry.event for entry in delivery.trail)
         assert delivery.key is not None
-        assert unzipped(gateway.storage.read(delivery.key)) == {
-            f"{name}.SAFE/{path}": text for path, text in tree.items()
-        }
+        wanted = {f"{name}.SAFE/{path}": text for path, text in tree.items()}
+        assert unzipped(gateway.storage.read(delivery.key)) == wanted
+    finally:
+        gateway.stop()
+
+
+@pytest.mark.parametrize("road", ["zip", "bucket"])
+def test_products_of_all_missions_are_delivered_and_open(
+    tmp_path: Path, sample_cache: Path, second: FarCdse, eodata: BucketStorage, road: str
+) -> None:
+    sample = SampleSource(sample_cache)
+    chosen = []
+    for collection in ("S1", "S2", "S3", "S5P"):
+        hits = sample.search(collection, parse("*"), start=0, rows=100, orderby="size asc")
+        product = hits.products[0]
+        chosen.append(product.id)
+        data = whole(sample.open(product.id))
+        if road == "zip":
+            second.hold(product, data)
+            continue
+        root = f"{product.id}{products.parse(product.id).extension}/"
+        files = {"": data} if collection == "S5P" else {
+            name.removeprefix(root): text for name, text in unzipped(data).items()
+        }  # fmt: skip
+        stored(second, eodata, product.id, files)
+    second.given = {"username": "someone", "password": "right"} if road == "zip" else dict(KEYS)
+    gateway = Gateway(tmp_path, second.source)
+    try:
+        order, _ = gateway.service.create_order(gateway.account, chosen)
+        assert gateway.wait(order.id, 300) == "delivered"
+        _, deliveries = gateway.store.deliveries(gateway.account, order_id=order.id, rows=10)
+        for delivery in deliveries:
+            assert delivery.source == "cdse"
+            with open_product(gateway.storage.folder / str(delivery.key)) as tree:  # type: ignore[union-attr]
+                assert len(tree.children) + len(tree.data_vars) > 0
     finally:
         gateway.stop()
 

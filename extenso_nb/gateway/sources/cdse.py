@@ -181,7 +181,7 @@ class CdseSource:
         return self._asked(lambda: self._remote.get_json(self._url(what, params), authorised=False))
 
     def _url(self, what: str, params: Mapping[str, str]) -> str:
-        return f"{self._catalogue}/{what}?{urlencode(params, quote_via=quote)}"
+        return f"{self._catalogue}/{what}?{urlencode(params, safe='$/(),:', quote_via=quote)}"
 
     def _asked(self, call: Callable[[], Any]) -> Any:
         """What a call to the catalogue gives: that there is no catalogue does not mean that there is no product."""
@@ -339,6 +339,8 @@ class CdseSource:
                 except ExtensoError as error:
                     self._note(identity.id, error.message)
                     raise
+            # Whoever wants it again was not content with it: checksums are compared elsewhere.
+            self._note(identity.id, f"{self.name} gave its zip of {identity.id} before, and that did not do.")
 
         return replace(content, read=read_noting)
 

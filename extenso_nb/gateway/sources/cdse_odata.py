@@ -30,7 +30,7 @@ __all__ = ["COLLECTIONS", "EXTENSIONS", "IntegerForm", "OData", "asked_for", "qu
 
 COLLECTIONS = {"S1": "SENTINEL-1", "S2": "SENTINEL-2", "S3": "SENTINEL-3", "S5P": "SENTINEL-5P"}
 EXTENSIONS = {"S1": ".SAFE", "S2": ".SAFE", "S3": ".SEN3", "S5P": ".nc"}
-LONGEST = 5000
+LONGEST = 4000
 """Characters of one expression at most: the whole of it goes into the URL, where a blank takes three."""
 IntegerForm: TypeAlias = Literal["documented", "mixed"]
 """How an integer attribute is asked for: as documented, or by the form that worked in 2023 when that one did not."""
@@ -272,6 +272,10 @@ class OData:
 
     def clause(self, clause: Clause) -> Asked[str] | None:
         """One clause, exactly or wider; None where nothing of it can be said."""
+        said = self._clause(clause)
+        return None if said is None or len(said.expression or "") > LONGEST else said
+
+    def _clause(self, clause: Clause) -> Asked[str] | None:
         name = clause.keyword.name
         if self.collection not in clause.keyword.missions:
             return Asked(_nothing(self.collection), exact=True)
@@ -302,8 +306,9 @@ class OData:
             return None
         low, high = cast("datetime | None", bounds.low), cast("datetime | None", bounds.high)
         tests = []
-        if low is not None and (start := low if bounds.low_inclusive else _later(low)) is not None:
-            tests.append(f"{field} ge {stamp(start)}")
+        if low is not None:
+            start = low if bounds.low_inclusive else _later(low)
+            tests.append(f"{field} ge {stamp(start)}" if start is not None else _nothing(self.collection))
         if high is not None and (end := _later(high) if bounds.high_inclusive else high) is not None:
             tests.append(f"{field} lt {stamp(end)}")
         return Asked(_all_of(tests) if tests else None, exact=True)
@@ -418,6 +423,8 @@ def refuse(name: str, collection: str, query: Query) -> None:
 def asked_for(collection: str, expression: str | None) -> str:
     """The whole filter: an expression, in a collection."""
     inside = f"Collection/Name eq {quoted(COLLECTIONS[collection])}"
+    if collection == "S1":  # among whose entries the earliest are thousands of these
+        inside += " and not contains(Name,'_AUX_')"
     return inside if expression is None else f"{inside} and {expression}"
 
 
@@ -476,6 +483,12 @@ def _pieces(pattern: str) -> list[str]:
 
 
 # --- areas -----------------------------------------------------------------------------------------------------------
+_CORNERS = 200
+"""Of a polygon at most."""
+_EDGE = 3.0
+"""Degrees of an edge at most. The catalogue may draw it along a great circle, which leaves a long parallel by far."""
+
+
 def _area(relation: str, shape: BaseGeometry) -> Asked[str] | None:
     """Products that meet an area: for what covers it, or lies within it, that is wider."""
     parts = list(getattr(shape, "geoms", [shape]))
@@ -500,8 +513,9 @@ def _literal(part: BaseGeometry) -> tuple[str, bool] | None:
         return f"POINT({_figure(float(x))} {_figure(float(y))})", True
     if part.geom_type == "Polygon":
         area = cast("Polygon", part)
-        if len(area.exterior.coords) <= 200:
-            return _ring(area), not area.interiors
+        for candidate in (area.segmentize(_EDGE), area):
+            if len(candidate.exterior.coords) <= _CORNERS:
+                return _ring(candidate), not area.interiors
     box = part.envelope if part.envelope.geom_type == "Polygon" else part.envelope.buffer(1e-4).envelope
     return (_ring(box), False) if not box.is_empty else None
 

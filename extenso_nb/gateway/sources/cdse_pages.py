@@ -60,10 +60,10 @@ class Pages:
 
     def __call__(self, wanted: Callable[[], int]) -> Iterator[Page]:
         """Page after page; see `Search.pages`. Raises SourceUnavailable."""
-        slice_, total, left_out, over = _Slice(), None, 0, False
+        slice_, total, left_out, over, barren = _Slice(), None, 0, False, False
         held: list[tuple[datetime, Raw]] = []
         while not over:
-            top = max(1, min(wanted(), TOP_MOST))
+            top = TOP_MOST if barren else max(1, min(wanted(), TOP_MOST))
             answer = self.ask(slice_.since, slice_.skip, top, slice_.total is None)
             slice_.total = answer.total if slice_.total is None else slice_.total
             total = answer.total if total is None else total
@@ -74,6 +74,7 @@ class Pages:
             ready = len(held) if over else next((n for n, item in enumerate(held) if item[0] == slice_.last), len(held))
             products = self._products(held[:ready])
             left_out += ready - len(products)
+            barren = not products  # auxiliary data may go on for long
             held = held[ready:]
             yield Page(tuple(products), None if total is None else max(total - left_out, 0))
             if not over and slice_.skip > SKIP_MOST:
