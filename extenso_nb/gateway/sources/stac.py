@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from extenso_nb.errors import SourceUnavailable
+from extenso_nb.errors import SourceUnavailable, UnknownProduct
 from extenso_nb.gateway.sources import Hits, cannot
 from extenso_nb.gateway.sources.record import named, whole
 from extenso_nb.gateway.sources.remote import Remote
@@ -153,7 +153,9 @@ class StacCatalogue:
         """Items and count of each page, on to the last."""
         seen, here = set[str](), dict(body)
         while True:
-            answer = self._remote.post_json(f"{self._url}/search", body=here | {"limit": wanted()})
+            answer = self._asked(
+                lambda body=here | {"limit": wanted()}: self._remote.post_json(f"{self._url}/search", body=body)
+            )
             items = self._features(answer)
             yield items, _total(answer)
             there = self._next(answer, here)
@@ -164,6 +166,15 @@ class StacCatalogue:
                 raise self._wrong("its pages lead in a circle")
             seen.add(mark)
             here = there
+
+    @staticmethod
+    def _asked(call: Callable[[], Any]) -> Any:
+        """What a call gives. That there is no catalogue (404) does not mean that there is no product."""
+        try:
+            return call()
+        except UnknownProduct as error:
+            failure = SourceUnavailable(error.message, **error.details)
+        raise failure
 
     def _features(self, answer: Any) -> list[Item]:
         found = answer.get("features") if isinstance(answer, dict) else None
@@ -228,7 +239,7 @@ class StacCatalogue:
         token: dict[str, str] = {}
         for _ in range(_PAGES):
             query = "&".join(f"{key}={value}" for key, value in token.items())
-            answer = self._remote.get_json(f"{url}?{query}" if query else url)
+            answer = self._asked(lambda at=f"{url}?{query}" if query else url: self._remote.get_json(at))
             found = answer.get("collections") if isinstance(answer, dict) else None
             if not isinstance(found, list):
                 raise self._wrong("its collections are no list")
@@ -245,7 +256,7 @@ class StacCatalogue:
 
     def check(self) -> None:
         """Ask for the landing page; raises SourceUnavailable when it does not come."""
-        answer = self._remote.get_json(self._url)
+        answer = self._asked(lambda: self._remote.get_json(self._url))
         if not isinstance(answer, dict) or answer.get("type") != "Catalog":
             raise SourceUnavailable(f"{self.name}: {shown(self._url)} is no STAC catalogue.", source=self.name)
 
@@ -333,7 +344,9 @@ def cdse_shelf(name: str) -> Shelf | None:
     if _NO_PRODUCTS.search(name):
         return None
     if found := re.fullmatch(r"sentinel-1-(grd|slc|ocn|etad)(-wv)?", name):
-        return Shelf(name, "S1", found[1][:3].upper(), {"ocn": "L2"}.get(found[1], "L1" if found[1] != "etad" else None))
+        return Shelf(
+            name, "S1", found[1][:3].upper(), {"ocn": "L2"}.get(found[1], "L1" if found[1] != "etad" else None)
+        )
     if found := re.fullmatch(r"sentinel-2-l(1c|2a)", name):
         return Shelf(name, "S2", f"S2MSI{found[1].upper()}", f"L{found[1].upper()}")
     if found := re.fullmatch(r"sentinel-3-(olci|sl|sr|syn)-([12])-([a-z0-9-]+)-(nrt|stc|ntc)", name):

@@ -120,7 +120,7 @@ class Walks:
     def _cut(self, walk: _Walk, query: Query, orderby: str, start: int, rows: int) -> Hits:
         whole = not (walk.search.exact and walk.search.ordered)
         while not walk.over and (whole or len(walk.products) < start + rows):
-            if len(walk.products) > self.most or (whole and (walk.total or 0) > self.most):
+            if len(walk.products) > self.most or (whole and max(walk.total or 0, walk.came) > self.most):
                 raise self._too_many(walk)
             walk.goal = self.largest if whole else min(max(start + rows - len(walk.products), FIRST), self.largest)
             self._step(walk, query)
