@@ -141,24 +141,24 @@ class StacCatalogue:
         return [{"field": prefix + told, "direction": direction}, {"field": "id", "direction": "asc"}]
 
     def _pages(self, body: dict[str, Any], wanted: Callable[[], int]) -> Iterator[Page]:
-        for items, total in self._walk(body, wanted):
-            yield Page(tuple(self._products(items)), total)
+        for items, total, last in self._walk(body, wanted):
+            yield Page(tuple(self._products(items)), total, last=last)
 
     def _products(self, items: Sequence[Item]) -> Iterator[Product]:
         for item in items:
             if (product := self._dialect.read(item, self.name)) is not None:
                 yield product
 
-    def _walk(self, body: dict[str, Any], wanted: Callable[[], int]) -> Iterator[tuple[list[Item], int | None]]:
-        """Items and count of each page, on to the last."""
+    def _walk(self, body: dict[str, Any], wanted: Callable[[], int]) -> Iterator[tuple[list[Item], int | None, bool]]:
+        """Items and count of each page, on to the last; and whether it is that."""
         seen, here = set[str](), dict(body)
         while True:
             answer = self._asked(
                 lambda body=here | {"limit": wanted()}: self._remote.post_json(f"{self._url}/search", body=body)
             )
             items = self._features(answer)
-            yield items, _total(answer)
             there = self._next(answer, here)
+            yield items, _total(answer), there is None
             if there is None:
                 return
             mark = json.dumps(there, sort_keys=True)
@@ -216,7 +216,7 @@ class StacCatalogue:
         for place in range(0, len(asked), AT_ONCE):
             for body in (self._dialect.lookups or _by_item)(asked[place : place + AT_ONCE]):
                 # A few more than asked for: Earth Search has some products in two collections.
-                for items, _ in self._walk(body | dict(self._dialect.more), lambda: 2 * AT_ONCE):
+                for items, _, _ in self._walk(body | dict(self._dialect.more), lambda: 2 * AT_ONCE):
                     for item in items:
                         product = self._dialect.read(item, self.name)
                         if product is not None and product.id in known and product.id not in found:

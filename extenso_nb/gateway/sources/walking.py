@@ -33,6 +33,8 @@ class Page:
     products: tuple[Product, ...]
     total: int | None = None
     """How many there are on all pages; None when the catalogue does not say."""
+    last: bool = False
+    """Whether it is known that none follows; else that is found out by asking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class Walks:
             # The same product twice: a catalogue took it in again, or its pages moved under the walk.
             if (known is None or (product.online and not known.online)) and query.matches(product, now=walk.now):
                 walk.products[product.id] = product
+        walk.over = page.last
 
     def _count(self, walk: _Walk, seen: int) -> tuple[int, tuple[str, ...]]:
         """How many match; where only the catalogue could say and does not, one more than were seen, and a note."""
