@@ -52,7 +52,7 @@ def _same_kind(value: Any, other: Any) -> tuple[Any, Any]:
     """Both sides of a comparison; times as times, numbers as numbers, anything else as text."""
     if isinstance(other, dict) and set(other) == {"timestamp"}:
         return _instant(value), _instant(other["timestamp"])
-    if isinstance(other, bool) or isinstance(value, bool) or isinstance(value, list):
+    if isinstance(other, bool) or isinstance(value, bool | list):
         raise Refused(f"cannot compare {value!r} with {other!r}")
     if isinstance(other, int | float) != isinstance(value, int | float):
         raise Refused(f"cannot compare {value!r} with {other!r}")
@@ -237,7 +237,9 @@ class StacServer(ScriptedHttp):
         )
 
     def _sort(self, found: list[Item], sortby: list[dict[str, str]] | None) -> None:
-        for key in reversed(sortby or [{"field": "datetime", "direction": "desc"}, {"field": "id", "direction": "asc"}]):
+        for key in reversed(
+            sortby or [{"field": "datetime", "direction": "desc"}, {"field": "id", "direction": "asc"}]
+        ):
             name = key["field"]
             if sortby and name != "id" and not name.startswith(self.prefix):
                 raise Refused(f"no such field: {name}")
@@ -421,7 +423,14 @@ class EarthServer(StacServer):
         self._tokens[token] = at
         kept = {key: value for key, value in body.items() if key not in {"limit", "next"}} | {"next": token}
         href = f"{self.url}/stac/search"
-        return {"rel": "next", "title": "Next page of Items", "method": "POST", "merge": False, "href": href, "body": kept}
+        return {
+            "rel": "next",
+            "title": "Next page of Items",
+            "method": "POST",
+            "merge": False,
+            "href": href,
+            "body": kept,
+        }
 
 
 class FarEarthSearch:
@@ -519,7 +528,10 @@ def planetary_item(product: Product, files: list[str]) -> Item:
             }
         case _:
             kind = name[9:19]
-            identity, collection = f"S5P_L2_{kind[4:]}_{name[20:35]}_{name[36:51]}_{name[52:57]}", "sentinel-5p-l2-netcdf"
+            identity, collection = (
+                f"S5P_L2_{kind[4:]}_{name[20:35]}_{name[36:51]}_{name[52:57]}",
+                "sentinel-5p-l2-netcdf",
+            )
             facts = span | {
                 "platform": "Sentinel 5 Precursor",
                 "product:type": kind,
@@ -568,7 +580,9 @@ class PlanetaryServer(StacServer):
         if parts[:2] == ["sas", "token"]:
             return self._token("/".join(parts[2:]), query)
         if parts[:2] == ["data", "item"]:
-            return Reply(200, b"\x89PNG\r\n\x1a\npreview of " + query["item"][0].encode(), {"Content-Type": "image/png"})
+            return Reply(
+                200, b"\x89PNG\r\n\x1a\npreview of " + query["item"][0].encode(), {"Content-Type": "image/png"}
+            )
         container = "/".join(parts[:2])
         if container not in _ACCOUNTS.values():
             return super().reply(request)

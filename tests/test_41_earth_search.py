@@ -32,9 +32,7 @@ def as_there(product: Product) -> Product:
 
 
 HELD = tuple(
-    as_there(product)
-    for product in forty.population()
-    if product.collection == "S2" or product.product_type == "GRD"
+    as_there(product) for product in forty.population() if product.collection == "S2" or product.product_type == "GRD"
 )
 
 
@@ -164,8 +162,11 @@ def test_find_in_bulk(filled: FarEarthSearch) -> None:
 
 def test_a_thousand_products_take_their_pages(far: FarEarthSearch) -> None:
     chosen = next(product for product in HELD if product.product_type == "S2MSI1C")
-    ids = [f"S2A_MSIL1C_202406{at // 48 + 1:02d}T{at // 2 % 24:02d}{at % 2}000_N0510_R051_T31TCJ_20240730T{at // 60:02d}{at % 60:02d}00"
-           for at in range(1000)]  # fmt: skip
+    orbit = "N0510_R051_T31TCJ_20240730T"
+    ids = [
+        f"S2A_MSIL1C_202406{at // 48 + 1:02d}T{at // 2 % 24:02d}{at % 2}000_{orbit}{at // 60:02d}{at % 60:02d}00"
+        for at in range(1000)
+    ]
     for at, name in enumerate(ids):
         item = earth_search_items(chosen, timedelta(0))[0]
         created = (chosen.ingestion_date + timedelta(seconds=at)).isoformat()
@@ -220,7 +221,9 @@ def test_a_picture(far: FarEarthSearch, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_assets_of_a_recorded_item(far: FarEarthSearch, shared_data: Path) -> None:
     (path,) = (shared_data / "catalog/earth_search_items").glob("*.json")
-    item = json.loads(path.read_text().replace("s3://deafrica-sentinel-2-l2a-c1-dev", "s3://e84-earth-search-sentinel-data"))
+    item = json.loads(
+        path.read_text().replace("s3://deafrica-sentinel-2-l2a-c1-dev", "s3://e84-earth-search-sentinel-data")
+    )
     item["collection"] = "sentinel-2-c1-l2a"
     item["assets"]["paid"] = {"href": "s3://sentinel-s2-l1c/B04.jp2"}
     item["assets"]["odd"] = None

@@ -118,7 +118,12 @@ def test_a_part_of_a_product_is_not_the_product() -> None:
 
 
 ODD = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["../..", "'", "9999"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["../..", "'", "9999"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
@@ -402,16 +407,10 @@ def test_collections_are_read_once_and_all_of_them(filled: FarCdseStac) -> None:
 
 
 def many(count: int) -> list[Product]:
-    chosen = forty.population()[1]
-    return [
-        product_of(
-            products.parse(f"S2A_MSIL2A_20240601T{at // 3600:02d}{at // 60 % 60:02d}{at % 60:02d}_N0510_R051_T31TCJ_20240601T235959"),
-            "x",
-            footprint=chosen.footprint,
-            size=1,
-        )
-        for at in range(count)
-    ]  # fmt: skip
+    footprint = forty.population()[1].footprint
+    times = [f"{at // 3600:02d}{at // 60 % 60:02d}{at % 60:02d}" for at in range(count)]
+    names = [f"S2A_MSIL2A_20240601T{time}_N0510_R051_T31TCJ_20240601T235959" for time in times]
+    return [product_of(products.parse(name), "x", footprint=footprint, size=1) for name in names]
 
 
 def test_a_thousand_products_take_the_pages_and_the_list_of_collections(far: FarCdseStac) -> None:

@@ -153,9 +153,7 @@ class StacCatalogue:
         """Items and count of each page, on to the last; and whether it is that."""
         seen, here = set[str](), dict(body)
         while True:
-            answer = self._asked(
-                lambda body=here | {"limit": wanted()}: self._remote.post_json(f"{self._url}/search", body=body)
-            )
+            answer = self._asked("search", here | {"limit": wanted()})
             items = self._features(answer)
             there = self._next(answer, here)
             yield items, _total(answer), there is None
@@ -167,12 +165,12 @@ class StacCatalogue:
             seen.add(mark)
             here = there
 
-    @staticmethod
-    def _asked(call: Callable[[], Any]) -> Any:
-        """What a call gives. That there is no catalogue (404) does not mean that there is no product."""
+    def _asked(self, where: str, body: dict[str, Any] | None = None) -> Any:
+        """The answer at a place below the landing page, to a GET or to the POST of a body."""
+        url = f"{self._url}/{where}" if where else self._url
         try:
-            return call()
-        except UnknownProduct as error:
+            return self._remote.get_json(url) if body is None else self._remote.post_json(url, body=body)
+        except UnknownProduct as error:  # that there is no catalogue does not mean that there is no product
             failure = SourceUnavailable(error.message, **error.details)
         raise failure
 
@@ -235,11 +233,10 @@ class StacCatalogue:
             return self._shelves
 
     def _collections(self) -> Iterator[str]:
-        url = f"{self._url}/collections"
         token: dict[str, str] = {}
         for _ in range(_PAGES):
             query = "&".join(f"{key}={value}" for key, value in token.items())
-            answer = self._asked(lambda at=f"{url}?{query}" if query else url: self._remote.get_json(at))
+            answer = self._asked(f"collections?{query}" if query else "collections")
             found = answer.get("collections") if isinstance(answer, dict) else None
             if not isinstance(found, list):
                 raise self._wrong("its collections are no list")
@@ -256,7 +253,7 @@ class StacCatalogue:
 
     def check(self) -> None:
         """Ask for the landing page; raises SourceUnavailable when it does not come."""
-        answer = self._asked(lambda: self._remote.get_json(self._url))
+        answer = self._asked("")
         if not isinstance(answer, dict) or answer.get("type") != "Catalog":
             raise SourceUnavailable(f"{self.name}: {shown(self._url)} is no STAC catalogue.", source=self.name)
 
