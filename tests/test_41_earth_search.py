@@ -11,6 +11,8 @@ from typing import Any
 import forty
 import pytest
 from far_stac import EarthServer, FarEarthSearch, earth_search_items
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scripted_http import Reply
 
 from extenso_nb.errors import NoQuicklook, SourceUnavailable, UnknownProduct
@@ -263,3 +265,29 @@ def test_default_address() -> None:
     source = EarthSearch()
     assert source._catalogue._url == "https://earth-search.aws.element84.com/v1"
     source.close()
+
+
+WORDS = ("producttype:S2MSI2A", "tileid:31TCJ", "tileid:32TNT", "cloudcoverpercentage:[10 TO 60}", "processingbaseline:05.10",
+         "platformserialidentifier:S2A", "identifier:S2A_MSIL2A*", "relativeorbitnumber:51", "processinglevel:L1C",
+         "endposition:[2024-06-01T00:00:00Z TO *]", "beginposition:[* TO 2024-06-10T00:00:00Z]",
+         "ingestiondate:[2024-06-05T00:00:00Z TO 2024-06-12T00:00:00Z]",
+         'footprint:"Intersects(POLYGON((0 -40, 60 -40, 60 60, 0 60, 0 -40)))"')  # fmt: skip
+
+
+def trees() -> st.SearchStrategy[str]:
+    return st.recursive(
+        st.sampled_from(WORDS),
+        lambda inner: (
+            st.builds("NOT ({})".format, inner)
+            | st.builds("({} AND {})".format, inner, inner)
+            | st.builds("({} OR {})".format, inner, inner)
+        ),
+        max_leaves=6,
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(q=trees())
+def test_whatever_is_asked_is_right(filled: FarEarthSearch, q: str) -> None:
+    found = forty.all_found(filled.source, "S2", q, "ingestiondate desc", rows=100)
+    assert found == forty.right("S2", q, "ingestiondate desc", held=HELD)

@@ -527,3 +527,63 @@ def test_check(far: FarCdseStac) -> None:
     far.server.down = True
     with pytest.raises(SourceUnavailable, match="503"):
         far.source.check()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reply(200, b"null"),
+        Reply.json({"collections": None}),
+        Reply.json({"collections": []}),
+        Reply.json({"collections": [None, {"id": 5}, {"id": "landsat-c2-l2"}]}),
+        Reply.json({"collections": [{"id": "x"}], "links": [{"rel": "next", "href": "?n=1"}]}),
+        Reply.json({"detail": "Not Found"}, 404),
+    ],
+)
+def test_a_catalogue_without_collections_is_not_empty(far: FarCdseStac, answer: Reply) -> None:
+    right = far.server.reply
+    far.server.site = lambda request: answer if request.path.endswith("/collections") else right(request)
+    with pytest.raises(SourceUnavailable):
+        far.source.search("S2", parse("*"), start=0, rows=5, orderby="beginposition asc")
+    far.server.site = right
+    far.hold(HELD[1])
+    collection = HELD[1].collection
+    assert far.source.search(collection, parse("*"), start=0, rows=5, orderby="beginposition asc").total == 1
+
+
+def test_a_list_of_collections_without_end_is_given_up(far: FarCdseStac) -> None:
+    pages = iter(range(1000))
+
+    def site(request: Any) -> Reply:
+        link = {"rel": "next", "href": f"?offset={next(pages)}"}
+        return Reply.json({"collections": [{"id": "sentinel-2-l2a"}], "links": [link]})
+
+    far.server.site = site
+    with pytest.raises(SourceUnavailable, match="more than 100 pages"):
+        far.source.search("S2", parse("*"), start=0, rows=5, orderby="beginposition asc")
+
+
+WORDS = ("producttype:GRD", "producttype:SLC", "polarisationmode:VV", "orbitdirection:ASCENDING", "orbitnumber:[54100 TO 54200]",
+         "platformserialidentifier:S1A", "identifier:S1A_IW*", "sensoroperationalmode:EW", "relativeorbitnumber:[20 TO 90]",
+         "endposition:[2024-06-01T00:00:00Z TO *]", "beginposition:[* TO 2024-06-10T00:00:00Z]", "swathidentifier:IW1",
+         'footprint:"Intersects(POLYGON((0 -40, 60 -40, 60 40, 0 40, 0 -40)))"', "producttype:G*", "timeliness:x",
+         'footprint:"IsWithin(POLYGON((0 -40, 60 -40, 60 40, 0 40, 0 -40)))"')  # fmt: skip
+
+
+def trees(words: tuple[str, ...]) -> st.SearchStrategy[str]:
+    return st.recursive(
+        st.sampled_from(words),
+        lambda inner: (
+            st.builds("NOT ({})".format, inner)
+            | st.builds("({} AND {})".format, inner, inner)
+            | st.builds("({} OR {})".format, inner, inner)
+        ),
+        max_leaves=6,
+    )
+
+
+@settings(max_examples=120, deadline=None)
+@given(q=trees(WORDS))
+def test_whatever_is_asked_is_right(filled: FarCdseStac, q: str) -> None:
+    found = forty.all_found(filled.source, "S1", q, "beginposition asc", rows=100)
+    assert found == forty.right("S1", q, "beginposition asc", held=HELD)

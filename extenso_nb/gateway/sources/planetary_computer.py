@@ -337,12 +337,18 @@ class PlanetaryComputer:
             try:
                 yield from leaf.read(offset)
             except SourceUnavailable as error:  # raised before the first byte only: the answer was a refusal
-                if error.details.get("status") not in {401, 403}:
+                if not _is_of_token(error):
                     raise
             else:
                 return
             self._tokens.forget(account, container, sent[0])
-            yield from leaf.read(offset)
+            try:
+                yield from leaf.read(offset)
+            except SourceUnavailable as error:
+                failure = self._refused(error)
+            else:
+                return
+            raise failure
 
         return Leaf(name, blob.size, read, checksums=leaf.checksums, remarks=leaf.remarks)
 
@@ -382,10 +388,24 @@ class PlanetaryComputer:
         try:
             return call(token)
         except SourceUnavailable as error:
-            if error.details.get("status") not in {401, 403}:
+            if not _is_of_token(error):
                 raise
         self._tokens.forget(account, container, token)
-        return call(self._tokens.of(account, container))
+        try:
+            return call(self._tokens.of(account, container))
+        except SourceUnavailable as error:
+            failure = self._refused(error)
+        raise failure
+
+    def _refused(self, error: SourceUnavailable) -> SourceUnavailable:
+        """An error that came of a new token, as what it is."""
+        if not _is_of_token(error):
+            return error
+        return SourceUnavailable(
+            f"{self.name} gives tokens and refuses them: {error.message}",
+            hint="It may be out of order: ask again later, or order from another source.",
+            **error.details,
+        )
 
     def _unreadable(self, account: str, container: str, why: str) -> SourceUnavailable:
         return SourceUnavailable(
@@ -439,6 +459,11 @@ class PlanetaryComputer:
 
     def _signed(self, account: str, container: str, key: str) -> str:
         return self._url(account, container, key, self._tokens.of(account, container))
+
+
+def _is_of_token(error: SourceUnavailable) -> bool:
+    """Whether a refusal may be one of the token that was sent."""
+    return error.details.get("status") in {401, 403}
 
 
 def _place(href: object) -> tuple[str, str, str] | None:

@@ -45,7 +45,7 @@ AT_ONCE = 100
 """Products that are asked for by identifier in one request."""
 KEEP = 3600.0
 """Seconds for which it is known which collections there are."""
-_PAGES = 20
+_PAGES = 100
 """Pages of the list of collections at most."""
 
 
@@ -120,8 +120,10 @@ class StacCatalogue:
 
     def _begin(self, collection: str, query: Query, orderby: str, terms: Terms, now: datetime) -> Search:
         shelves = [shelf for shelf in self.shelves() if shelf.collection == collection]
+        if not shelves:
+            raise self._wrong(f"it has no collections of {collection}")
         dialect = self._dialect
-        asked = asking(query, shelves, terms, dialect.language, now, slack=dialect.slack) if shelves else None
+        asked = asking(query, shelves, terms, dialect.language, now, slack=dialect.slack)
         if asked is None:
             return Search(lambda _: iter(()), exact=True, ordered=True)
         sortby = self._sorted(orderby, terms)
@@ -200,7 +202,7 @@ class StacCatalogue:
         return here | token
 
     def _wrong(self, what: str) -> SourceUnavailable:
-        return SourceUnavailable(f"{self.name}: {shown(self._url)}/search is not to be read: {what}.", source=self.name)
+        return SourceUnavailable(f"{self.name}: {shown(self._url)} is not to be read: {what}.", source=self.name)
 
     # -- by identifier -----------------------------------------------------------------------------------------------
     def find(self, product_ids: Sequence[str]) -> dict[str, Product]:
@@ -250,6 +252,7 @@ class StacCatalogue:
             if link is None or following == token or not found:
                 return
             token = following
+        raise self._wrong(f"its list of collections has more than {_PAGES} pages")
 
     def check(self) -> None:
         """Ask for the landing page; raises SourceUnavailable when it does not come."""
