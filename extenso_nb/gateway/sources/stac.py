@@ -229,8 +229,11 @@ class StacCatalogue:
         with self._lock:
             fresh = self._read_at is None or time.monotonic() - self._read_at < KEEP
             if self._shelves is None or not fresh:
-                found = [self._shelf_of(name) for name in self._collections()]
-                self._shelves = tuple(shelf for shelf in found if shelf is not None)
+                read = [self._shelf_of(name) for name in self._collections()]
+                found = tuple(shelf for shelf in read if shelf is not None)
+                if not found:
+                    raise self._wrong("it has no collections of Sentinel products")
+                self._shelves = found
                 self._read_at = time.monotonic()
             return self._shelves
 
