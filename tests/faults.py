@@ -38,21 +38,33 @@ REASONS = {
 """What the reason of each fault that stays must say."""
 
 
-def storage_is_right(gateway: Gateway, order_id: int, passed: int, data: bytes = DATA) -> None:
-    """Nothing but what was delivered, all of it right, and every byte of the quota accounted for."""
+def storage_is_right(
+    gateway: Gateway,
+    order_id: int,
+    passed: int,
+    data: bytes = DATA,
+    right: Callable[[str, bytes], bool] | None = None,
+) -> None:
+    """Nothing but what was delivered, all of it right, and every byte of the quota accounted for.
+
+    `right` judges what was stored of a product, where that is not `data` as it is.
+    """
     _, deliveries = gateway.store.deliveries(gateway.account, order_id=order_id, rows=1000)
     arrived = [item for item in deliveries if item.status == "delivered"]
     assert len(arrived) == passed
+    size = 0
     for item in arrived:
         assert item.key is not None
-        assert gateway.storage.read(item.key) == data
-        assert (item.checksums or {})["sha256"] == hashlib.sha256(data).hexdigest()
+        stored = gateway.storage.read(item.key)
+        assert stored == data if right is None else right(item.product_id, stored)
+        assert (item.checksums or {})["sha256"] == hashlib.sha256(stored).hexdigest()
+        size += len(stored)
         assert sum("verified and delivered" in entry.event for entry in item.trail) == 1
     kept = set(gateway.files())
     beside = {f"{(item.key or '').rpartition('/')[0]}/metadata.json" for item in arrived}
     assert kept == {item.key for item in arrived} | beside
     storage = gateway.store.account(gateway.account).storage
-    assert (storage.used, storage.reserved) == (len(data) * passed, 0)
+    assert (storage.used, storage.reserved) == (size, 0)
 
 
 def nothing_leaked(gateway: Gateway, *servers: ScriptedHttp) -> None:
@@ -74,11 +86,12 @@ def each_fault_alone(
     reasons: Mapping[str, str] = REASONS,
     name: Callable[[int], str] = product_id,
     data: bytes = DATA,
+    right: Callable[[str, bytes], bool] | None = None,
 ) -> None:
     """One order with a product for each fault: delivered whole where the fault passes, else failed for its reason.
 
     `server.add` is what holds the products, so that a server with a catalogue of its own may do more there. `name` gives
-    the identifier of a product by its number. A `faults` that is not the whole table says why beside it.
+    the identifier of a product by its number; `right` is that of `storage_is_right`. A `faults` that is not the whole table says why beside it.
     """
     monkeypatch.setattr(deliveries_module, "COLD_POLL_SECONDS", 0.2)
     assert set(reasons) >= {fault for fault, one in faults.items() if one.expects == "stays"}
@@ -96,7 +109,7 @@ def each_fault_alone(
             else:
                 assert item.status == "failed", fault
                 assert re.search(reasons[fault], item.error or ""), (fault, item.error)
-        storage_is_right(gateway, order.id, sum(fault.expects == "passes" for fault in faults.values()), data)
+        storage_is_right(gateway, order.id, sum(fault.expects == "passes" for fault in faults.values()), data, right)
         nothing_leaked(gateway, server)
     finally:
         gateway.stop()

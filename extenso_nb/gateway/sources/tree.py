@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import NoReturn, Self
 
@@ -107,6 +107,7 @@ def tree_content(
     for leaf in sound:
         known, unknown = sums.sorted_out(leaf.checksums.items())
         told.extend(f"A checksum of {source} is not compared: {reason}" for reason in unknown)
+        told.extend(_taken(leaf.remarks))
         crc = leaf.crc if leaf.size else 0
         members.append(Member(f"{identity.id}{identity.extension}/{leaf.name}", leaf.size, time, crc, known))
     stream = StoredZip(members, lambda: _Opened(source, sound, members, told, at_once))
@@ -144,6 +145,13 @@ def _sorted(identity: ProductId, leaves: Iterable[Leaf], source: str) -> list[Le
 
 def _leads(name: str) -> bool:
     return "/" not in name and name.lower() in MANIFESTS and is_manifest(name)
+
+
+def _taken(remarks: deque[str] | None) -> Iterator[str]:
+    """What there is to tell, taken out. Several threads may have come to tell."""
+    with suppress(IndexError):
+        while remarks:
+            yield remarks.popleft()
 
 
 def _utf8(name: str) -> bytes | None:
@@ -219,8 +227,7 @@ class _Opened:
         finally:
             if (close := getattr(read, "close", None)) is not None:
                 close()
-            while leaf.remarks:
-                self._told.append(leaf.remarks.popleft())
+            self._told.extend(_taken(leaf.remarks))
 
     def _whole(self, index: int, wanted: Callable[[], bool]) -> bytes:
         """A small file. Nothing of it was handed on yet, so it is asked for again at once where it came wrong."""
