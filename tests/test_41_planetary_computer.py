@@ -28,6 +28,7 @@ from extenso_nb.errors import (
 )
 from extenso_nb.gateway.sources import Source, lacking, profile_of
 from extenso_nb.gateway.sources import azure as azure_module
+from extenso_nb.gateway.sources import tree as tree_module
 from extenso_nb.gateway.sources.azure import blobs_in
 from extenso_nb.gateway.sources.planetary_computer import (
     _SHELVES,
@@ -384,12 +385,28 @@ def test_a_token_that_dies_in_mid_transfer_is_renewed(far: FarPlanetaryComputer)
     assert far.server.sas == 2
 
 
+def test_a_token_that_dies_between_the_files_of_a_tree(
+    far: FarPlanetaryComputer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree_module, "SMALL", 100)  # each file when its turn comes
+    far.hold(a_product(S3), tree(S3))
+    blocks = far.source.open(S3).read(0)
+    got = bytearray()
+    while len(got) < 3000:
+        got += next(blocks)
+    far.server.good.clear()
+    for block in blocks:
+        got += block
+    assert unzipped(bytes(got)) == in_zip(S3)
+    assert far.server.sas == 2
+
+
 def test_a_token_that_is_refused_always_is_asked_for_twice(far: FarPlanetaryComputer) -> None:
     far.hold(a_product(S5P), NETCDF)
     content = far.source.open(S5P)
     key = f"{blob_folder(a_product(S5P))}/{S5P}.nc"
     far.server.held[key].always = status(403, '{"detail": "AuthenticationFailed"}')
-    with pytest.raises(SourceUnavailable, match="403") as caught:
+    with pytest.raises(SourceUnavailable, match="gives tokens and refuses them") as caught:
         b"".join(content.read(0))
     assert is_clean(caught.value)
     assert far.server.sas == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,6 +157,48 @@ def test_whatever_an_item_has_it_is_a_product_or_none(name: Any, facts: Any, geo
         assert product.size > 0
     else:
         assert product is None
+
+
+KINDS = {
+    "cdse_stac": {"landing page": 2, "collection": 103, "collections": 1, "item": 6, "items": 2},
+    "earth_search_stac": {"landing page": 1, "collections": 7, "items": 7, "404": 1, "old": 2},
+    "eopf_stac": {"landing page": 2, "items": 4},
+}
+
+
+def kind_of(answer: Any, status: int) -> str:
+    if status != 200:
+        return str(status)
+    if not isinstance(answer, dict):
+        return "old"
+    if isinstance(answer.get("collections"), list):
+        return "collections"
+    kinds = {"Catalog": "landing page", "Collection": "collection", "Feature": "item", "FeatureCollection": "items"}
+    return kinds.get(str(answer.get("type")), "old")  # v0 of Earth Search
+
+
+@pytest.mark.parametrize("folder", KINDS)
+def test_recorded_answers_are_taken_for_what_they_are(far: FarCdseStac, shared_data: Path, folder: str) -> None:
+    """Each one in place of a landing page, of a list of collections and of a search: well where it is that."""
+    below, kinds = shared_data / "catalog" / folder, Counter[str]()
+    for entry in json.loads((below / "index.json").read_text()):
+        body = (below / entry["file"]).read_bytes()
+        reply = Reply(entry["status"], body)
+        kind = kind_of(json.loads(body), entry["status"])
+        kinds[kind] += 1
+        far.server.site = lambda _, reply=reply: reply
+        for call, fits in (
+            (far.source.check, kind == "landing page"),
+            (lambda: list(far.source._collections()), kind == "collections"),
+            (lambda: next(far.source._walk({}, lambda: 10)), kind == "items"),
+        ):
+            if fits:
+                call()
+                continue
+            with pytest.raises(SourceUnavailable) as caught:
+                call()
+            assert kind != "404" or caught.value.details["status"] == 404
+    assert kinds == KINDS[folder]
 
 
 # --- collections -----------------------------------------------------------------------------------------------------
@@ -587,3 +630,25 @@ def trees(words: tuple[str, ...]) -> st.SearchStrategy[str]:
 def test_whatever_is_asked_is_right(filled: FarCdseStac, q: str) -> None:
     found = forty.all_found(filled.source, "S1", q, "beginposition asc", rows=100)
     assert found == forty.right("S1", q, "beginposition asc", held=HELD)
+
+
+def test_no_login_is_asked_for_a_search(far: FarCdseStac) -> None:
+    class Never:
+        def header(self) -> str:
+            raise AssertionError("a login for a catalogue that is open to all")
+
+        def renew(self, old: str) -> None: ...
+
+    far.remote.authorise = Never()
+    far.hold(HELD[1])
+    far.source.check()
+    assert list(far.source.find((HELD[1].id,))) == [HELD[1].id]
+    assert far.source.search("S2", parse("*"), start=0, rows=5, orderby="beginposition asc").total == 1
+
+
+def test_all_pages_are_of_one_size(far: FarCdseStac) -> None:
+    for product in many(230):
+        far.hold(product)
+    for start in range(0, 230, 20):
+        far.source.search("S2", parse("*"), start=start, rows=20, orderby="beginposition desc")
+    assert [body["limit"] for body in far.server.bodies] == [100, 100, 100]

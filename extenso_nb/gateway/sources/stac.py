@@ -153,9 +153,9 @@ class StacCatalogue:
 
     def _walk(self, body: dict[str, Any], wanted: Callable[[], int]) -> Iterator[tuple[list[Item], int | None, bool]]:
         """Items and count of each page, on to the last; and whether it is that."""
-        seen, here = set[str](), dict(body)
+        seen, here, limit = set[str](), dict(body), wanted()  # one for all: some count their pages
         while True:
-            answer = self._asked("search", here | {"limit": wanted()})
+            answer = self._asked("search", here | {"limit": limit})
             items = self._features(answer)
             there = self._next(answer, here)
             yield items, _total(answer), there is None
@@ -171,7 +171,10 @@ class StacCatalogue:
         """The answer at a place below the landing page, to a GET or to the POST of a body."""
         url = f"{self._url}/{where}" if where else self._url
         try:
-            return self._remote.get_json(url) if body is None else self._remote.post_json(url, body=body)
+            # Catalogues are open to all; a login that fails must not keep anyone from searching.
+            if body is None:
+                return self._remote.get_json(url, authorised=False)
+            return self._remote.post_json(url, body=body, authorised=False)
         except UnknownProduct as error:  # that there is no catalogue does not mean that there is no product
             failure = SourceUnavailable(error.message, **error.details)
         raise failure
