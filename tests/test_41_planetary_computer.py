@@ -15,6 +15,8 @@ import forty
 import pytest
 from far_stac import KEY, FarPlanetaryComputer, blob_folder, planetary_item
 from faults import REASONS, each_fault_alone
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scripted_http import FAULTS, Reply, cut, redirect, status
 
 from extenso_nb import products
@@ -605,3 +607,34 @@ def test_default_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
         f"&prefix={day}%2F{S5P}%2F{S5P}.nc&maxresults=5000&sig=x",
     ]
     source.close()
+
+
+WORDS = {
+    "S5P": ("producttype:L2__NO2___", "processingmode:Offline", "processingmode:NRTI", "orbitnumber:[34300 TO 34400]",
+            "identifier:S5P_OFFL_L2__N*", "identifier:S5?_*", "processorversion:020601", "processinglevel:L2",
+            "beginposition:[2024-06-01T00:00:00Z TO *]", "filename:*_2024*.nc", "timeliness:Offline"),
+    "S2": ("tileid:31TCJ", "identifier:*_N0510_*", "identifier:S2A_MSIL2A_202406*", "identifier:S2?_MSIL2A_2024060?T*",
+           "relativeorbitnumber:51", "cloudcoverpercentage:{20 TO 60]", "orbitdirection:descending", "filename:S2A*",
+           "processingbaseline:05.11", "endposition:[* TO 2024-06-10T00:00:00Z]", "filename:*_T3?TCJ_*"),
+}  # fmt: skip
+
+
+def trees(words: tuple[str, ...]) -> st.SearchStrategy[str]:
+    return st.recursive(
+        st.sampled_from(words),
+        lambda inner: (
+            st.builds("NOT ({})".format, inner)
+            | st.builds("({} AND {})".format, inner, inner)
+            | st.builds("({} OR {})".format, inner, inner)
+        ),
+        max_leaves=6,
+    )
+
+
+@pytest.mark.parametrize("collection", WORDS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_whatever_is_asked_is_right(filled: FarPlanetaryComputer, collection: str, data: st.DataObject) -> None:
+    q = data.draw(trees(WORDS[collection]))
+    found = forty.all_found(filled.source, collection, q, "beginposition asc", rows=100)
+    assert found == forty.right(collection, q, "beginposition asc", held=HELD)
