@@ -8,18 +8,15 @@ any of it is transferred.
 from __future__ import annotations
 
 import re
-import threading
-import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from extenso_nb.errors import ExtensoError, NoQuicklook, SourceUnavailable, UnknownProduct
+from extenso_nb.gateway.manifest import Manifest
 from extenso_nb.gateway.sources import Content, Credentials, Hits, Limits, Profile
-from extenso_nb.gateway.sources.record import instant, named, product_of
+from extenso_nb.gateway.sources.azure import Blob, Tokens, blobs_in
+from extenso_nb.gateway.sources.record import named, product_of
 from extenso_nb.gateway.sources.remote import Remote
 from extenso_nb.gateway.sources.stac import Dialect, Item, StacCatalogue
 from extenso_nb.gateway.sources.stac_items import asset, product_from
@@ -36,8 +33,6 @@ SAS = "https://planetarycomputer.microsoft.com/api/sas/v1"
 DATA = "https://planetarycomputer.microsoft.com/api/data/v1"
 BLOBS = "https://{account}.blob.core.windows.net"
 
-SPARE = 60.0
-"""Seconds before its end at which a token is renewed."""
 LISTED = 20
 """Products that are looked for in the storage one by one, at most, when the catalogue is down."""
 
@@ -206,96 +201,6 @@ def _read(item: Item, source: str) -> Product | None:
     return product and product.model_copy(update={"ingestion_date": product.begin_position})
 
 
-# --- tokens ----------------------------------------------------------------------------------------------------------
-class _Tokens:
-    """The tokens of the containers: each fetched when it is needed, by one thread, and renewed before it ends."""
-
-    def __init__(self, remote: Remote, url: str, credentials: Credentials) -> None:
-        self._remote, self._url, self._credentials = remote, url.rstrip("/"), credentials
-        self._known: dict[tuple[str, str], tuple[str, float]] = {}
-        self._lock = threading.Lock()
-
-    def __repr__(self) -> str:
-        return "<tokens, hidden>"
-
-    def of(self, account: str, container: str) -> str:
-        """The query of a signed URL. Raises SourceUnavailable."""
-        with self._lock:
-            token, until = self._known.get((account, container), ("", 0.0))
-            if not token or time.monotonic() >= until:
-                token, until = self._fetch(account, container)
-                self._known[account, container] = token, until
-            return token
-
-    def forget(self, account: str, container: str, token: str) -> None:
-        """A token was refused; nothing happens when there is another one already."""
-        with self._lock:
-            if self._known.get((account, container), ("",))[0] == token:
-                del self._known[account, container]
-
-    def _fetch(self, account: str, container: str) -> tuple[str, float]:
-        url = f"{self._url}/token/{account}/{container}"
-        if key := (self._credentials() or {}).get("subscription_key"):
-            url += "?" + urlencode({"subscription-key": key})
-        try:
-            answer = self._remote.get_json(url)
-        except UnknownProduct as error:  # that there is no token does not mean that there is no product
-            failure = SourceUnavailable(error.message, **error.details)
-        else:
-            token = answer.get("token") if isinstance(answer, dict) else None
-            until = instant(answer.get("msft:expiry")) if isinstance(answer, dict) else None
-            if isinstance(token, str) and re.fullmatch(r"[!-~]+", token) and "#" not in token and until is not None:
-                seconds = (until - datetime.now(UTC)).total_seconds()
-                # One that lives no longer than what is spared would be fetched anew for each file.
-                return token.lstrip("?"), time.monotonic() + max(seconds - SPARE, seconds / 2)
-            failure = SourceUnavailable(
-                f"{self._remote.name}: what was answered to the request for a token has none in it.",
-                source=self._remote.name,
-            )
-        raise failure
-
-
-# --- the storage -----------------------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class _Blob:
-    """One file in a container."""
-
-    key: str
-    size: int
-    md5: str | None
-    """Hex."""
-
-
-def _blobs(answer: bytes) -> tuple[list[_Blob], str | None]:
-    """What a page of a listing has, and the marker of the next one. Raises ValueError."""
-    if b"<!DOCTYPE" in answer[:2000].upper():
-        raise ValueError("it has a document type")
-    try:
-        root = ElementTree.fromstring(answer.removeprefix(b"\xef\xbb\xbf"))
-    except ElementTree.ParseError as error:
-        raise ValueError(str(error)) from None
-    if root.tag != "EnumerationResults":
-        raise ValueError(f"it is no listing, but {root.tag[:40]!r}")
-    found = []
-    for blob in root.iterfind("Blobs/Blob"):
-        key, size = blob.findtext("Name"), blob.findtext("Properties/Content-Length") or ""
-        if not key or not size.isdigit():
-            raise ValueError("a file has no name or no size")
-        found.append(_Blob(key, int(size), _md5(blob.findtext("Properties/Content-MD5"))))
-    return found, root.findtext("NextMarker") or None
-
-
-def _md5(text: str | None) -> str | None:
-    import base64
-    import binascii
-
-    try:
-        digest = base64.b64decode(text or "", validate=True)
-    except (ValueError, binascii.Error):
-        return None
-    return digest.hex() if len(digest) == 16 else None
-
-
 # --- the source ------------------------------------------------------------------------------------------------------
 class PlanetaryComputer:
     """Microsoft's Planetary Computer. No account is needed; a key makes it less sparing.
@@ -328,7 +233,7 @@ class PlanetaryComputer:
         self.profile = Profile(delivers=delivers, archive=True, cost=1)
         self._data, self._blob_url = data.rstrip("/"), blobs.rstrip("/")
         self._remote = Remote(name, stall_seconds=stall_seconds)
-        self._tokens = _Tokens(self._remote, sas, credentials)
+        self._tokens = Tokens(self._remote, sas, credentials)
         self._catalogue = StacCatalogue(
             self._remote, stac, name, Dialect(_TERMS, lookups=_lookups, read=_read), shelves=_SHELVES
         )
@@ -417,7 +322,7 @@ class PlanetaryComputer:
         leaves = [self._leaf(identity, name, blob) for name, blob in files]
         return tree_content(identity, leaves, source=self.name)
 
-    def _leaf(self, identity: ProductId, name: str, blob: _Blob) -> Leaf:
+    def _leaf(self, identity: ProductId, name: str, blob: Blob) -> Leaf:
         account, container = _CONTAINERS[identity.collection]
         sent = [""]
 
@@ -431,21 +336,28 @@ class PlanetaryComputer:
         def read(offset: int) -> Iterator[bytes]:
             try:
                 yield from leaf.read(offset)
-                return
             except SourceUnavailable as error:  # raised before the first byte only: the answer was a refusal
-                if error.details.get("status") not in {401, 403}:
+                if not _is_of_token(error):
                     raise
+            else:
+                return
             self._tokens.forget(account, container, sent[0])
-            yield from leaf.read(offset)
+            try:
+                yield from leaf.read(offset)
+            except SourceUnavailable as error:
+                failure = self._refused(error)
+            else:
+                return
+            raise failure
 
         return Leaf(name, blob.size, read, checksums=leaf.checksums, remarks=leaf.remarks)
 
-    def _files(self, identity: ProductId, folder: str) -> list[tuple[str, _Blob]]:
+    def _files(self, identity: ProductId, folder: str) -> list[tuple[str, Blob]]:
         """The files of a product: names below its folder, and what the storage says of them. Empty where it has none."""
         account, container = _CONTAINERS[identity.collection]
         root = folder if folder.endswith("/") else folder.rpartition("/")[0] + "/"
         wanted = {"restype": "container", "comp": "list", "prefix": folder, "maxresults": "5000"}
-        found: list[tuple[str, _Blob]] = []
+        found: list[tuple[str, Blob]] = []
         marker: str | None = ""
         seen = set[str]()
         while marker is not None:
@@ -457,7 +369,7 @@ class PlanetaryComputer:
             found += [(blob.key.removeprefix(root), blob) for blob in page if blob.key.startswith(folder)]
         return found
 
-    def _listed(self, account: str, container: str, asked: Mapping[str, str]) -> tuple[list[_Blob], str | None]:
+    def _listed(self, account: str, container: str, asked: Mapping[str, str]) -> tuple[list[Blob], str | None]:
         base = f"{self._account(account)}/{container}?{urlencode(asked, quote_via=quote)}&"
         try:
             answer = self._renewing(account, container, lambda token: self._remote.get_bytes(base + token))
@@ -465,7 +377,7 @@ class PlanetaryComputer:
             failure = SourceUnavailable(error.message, **error.details)
         else:
             try:
-                return _blobs(answer)
+                return blobs_in(answer)
             except ValueError as error:
                 failure = self._unreadable(account, container, str(error))
         raise failure
@@ -476,27 +388,41 @@ class PlanetaryComputer:
         try:
             return call(token)
         except SourceUnavailable as error:
-            if error.details.get("status") not in {401, 403}:
+            if not _is_of_token(error):
                 raise
         self._tokens.forget(account, container, token)
-        return call(self._tokens.of(account, container))
+        try:
+            return call(self._tokens.of(account, container))
+        except SourceUnavailable as error:
+            failure = self._refused(error)
+        raise failure
+
+    def _refused(self, error: SourceUnavailable) -> SourceUnavailable:
+        """An error that came of a new token, as what it is."""
+        if not _is_of_token(error):
+            return error
+        return SourceUnavailable(
+            f"{self.name} gives tokens and refuses them: {error.message}",
+            hint="It may be out of order: ask again later, or order from another source.",
+            **error.details,
+        )
 
     def _unreadable(self, account: str, container: str, why: str) -> SourceUnavailable:
         return SourceUnavailable(
             f"{self.name}: the listing of {account}/{container} is not to be read: {why[:200]}.", source=self.name
         )
 
-    def _as_listed(self, identity: ProductId, files: list[tuple[str, _Blob]]) -> list[tuple[str, _Blob]]:
+    def _as_listed(self, identity: ProductId, files: list[tuple[str, Blob]]) -> list[tuple[str, Blob]]:
         """The files under the names in the product's manifest. Raises SourceUnavailable where they are others."""
         known = dict(files)
         if (manifest := known.get("manifest.safe")) is None:
             return files  # tree_content says that it is missing
         text = b"".join(self._leaf(identity, "manifest.safe", manifest).read(0))
-        listed = dict(_listed_in(text))
+        listed = {file.path.removeprefix("./"): file.size for file in Manifest("manifest.safe", text).listed}
         names = {_short(name): name for name in listed} | {name: name for name in listed}
         named_ = [(names.get(name, name), blob) for name, blob in files]
         here = {name: blob.size for name, blob in named_}
-        other = [name for name, size in listed.items() if here.get(name) != size]
+        other = [name for name, size in listed.items() if name not in here or size not in {None, here[name]}]
         if other:
             raise SourceUnavailable(
                 f"{self.name} has {identity.id} in a form of its own: {len(other)} of the {len(listed)} files in its"
@@ -535,6 +461,11 @@ class PlanetaryComputer:
         return self._url(account, container, key, self._tokens.of(account, container))
 
 
+def _is_of_token(error: SourceUnavailable) -> bool:
+    """Whether a refusal may be one of the token that was sent."""
+    return error.details.get("status") in {401, 403}
+
+
 def _place(href: object) -> tuple[str, str, str] | None:
     """Account, container and key of a file; None for what does not lie in one of the containers.
 
@@ -558,18 +489,3 @@ def _short(name: str) -> str:
     """The name of a file of Sentinel-1 as the archive shortens it: `annotation/iw-vv.xml`."""
     found = _LONG.fullmatch(name)
     return name if found is None else f"{found[1] or ''}{found[2] or ''}{found[3]}-{found[4]}{found[5]}"
-
-
-def _listed_in(manifest: bytes) -> Iterator[tuple[str, int]]:
-    """Names and sizes of the files in a manifest; none for what is no XML, which is found out later."""
-    if b"<!DOCTYPE" in manifest[:2000].upper():
-        return
-    try:
-        root = ElementTree.fromstring(manifest)
-    except ElementTree.ParseError:
-        return
-    for stream in root.iter("byteStream"):
-        place, size = stream.find("fileLocation"), stream.get("size", "")
-        href = None if place is None else place.get("href")
-        if href and size.isdigit():
-            yield href.removeprefix("./"), int(size)

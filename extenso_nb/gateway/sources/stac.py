@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from extenso_nb.errors import SourceUnavailable
+from extenso_nb.errors import SourceUnavailable, UnknownProduct
 from extenso_nb.gateway.sources import Hits, cannot
 from extenso_nb.gateway.sources.record import named, whole
 from extenso_nb.gateway.sources.remote import Remote
@@ -45,7 +45,7 @@ AT_ONCE = 100
 """Products that are asked for by identifier in one request."""
 KEEP = 3600.0
 """Seconds for which it is known which collections there are."""
-_PAGES = 20
+_PAGES = 100
 """Pages of the list of collections at most."""
 
 
@@ -120,8 +120,10 @@ class StacCatalogue:
 
     def _begin(self, collection: str, query: Query, orderby: str, terms: Terms, now: datetime) -> Search:
         shelves = [shelf for shelf in self.shelves() if shelf.collection == collection]
+        if not shelves:
+            raise self._wrong(f"it has no collections of {collection}")
         dialect = self._dialect
-        asked = asking(query, shelves, terms, dialect.language, now, slack=dialect.slack) if shelves else None
+        asked = asking(query, shelves, terms, dialect.language, now, slack=dialect.slack)
         if asked is None:
             return Search(lambda _: iter(()), exact=True, ordered=True)
         sortby = self._sorted(orderby, terms)
@@ -141,22 +143,22 @@ class StacCatalogue:
         return [{"field": prefix + told, "direction": direction}, {"field": "id", "direction": "asc"}]
 
     def _pages(self, body: dict[str, Any], wanted: Callable[[], int]) -> Iterator[Page]:
-        for items, total in self._walk(body, wanted):
-            yield Page(tuple(self._products(items)), total)
+        for items, total, last in self._walk(body, wanted):
+            yield Page(tuple(self._products(items)), total, last=last)
 
     def _products(self, items: Sequence[Item]) -> Iterator[Product]:
         for item in items:
             if (product := self._dialect.read(item, self.name)) is not None:
                 yield product
 
-    def _walk(self, body: dict[str, Any], wanted: Callable[[], int]) -> Iterator[tuple[list[Item], int | None]]:
-        """Items and count of each page, on to the last."""
-        seen, here = set[str](), dict(body)
+    def _walk(self, body: dict[str, Any], wanted: Callable[[], int]) -> Iterator[tuple[list[Item], int | None, bool]]:
+        """Items and count of each page, on to the last; and whether it is that."""
+        seen, here, limit = set[str](), dict(body), wanted()  # one for all: some count their pages
         while True:
-            answer = self._remote.post_json(f"{self._url}/search", body=here | {"limit": wanted()})
+            answer = self._asked("search", here | {"limit": limit})
             items = self._features(answer)
-            yield items, _total(answer)
             there = self._next(answer, here)
+            yield items, _total(answer), there is None
             if there is None:
                 return
             mark = json.dumps(there, sort_keys=True)
@@ -164,6 +166,18 @@ class StacCatalogue:
                 raise self._wrong("its pages lead in a circle")
             seen.add(mark)
             here = there
+
+    def _asked(self, where: str, body: dict[str, Any] | None = None) -> Any:
+        """The answer at a place below the landing page, to a GET or to the POST of a body."""
+        url = f"{self._url}/{where}" if where else self._url
+        try:
+            # Catalogues are open to all; a login that fails must not keep anyone from searching.
+            if body is None:
+                return self._remote.get_json(url, authorised=False)
+            return self._remote.post_json(url, body=body, authorised=False)
+        except UnknownProduct as error:  # that there is no catalogue does not mean that there is no product
+            failure = SourceUnavailable(error.message, **error.details)
+        raise failure
 
     def _features(self, answer: Any) -> list[Item]:
         found = answer.get("features") if isinstance(answer, dict) else None
@@ -191,7 +205,7 @@ class StacCatalogue:
         return here | token
 
     def _wrong(self, what: str) -> SourceUnavailable:
-        return SourceUnavailable(f"{self.name}: {shown(self._url)}/search is not to be read: {what}.", source=self.name)
+        return SourceUnavailable(f"{self.name}: {shown(self._url)} is not to be read: {what}.", source=self.name)
 
     # -- by identifier -----------------------------------------------------------------------------------------------
     def find(self, product_ids: Sequence[str]) -> dict[str, Product]:
@@ -205,7 +219,7 @@ class StacCatalogue:
         for place in range(0, len(asked), AT_ONCE):
             for body in (self._dialect.lookups or _by_item)(asked[place : place + AT_ONCE]):
                 # A few more than asked for: Earth Search has some products in two collections.
-                for items, _ in self._walk(body | dict(self._dialect.more), lambda: 2 * AT_ONCE):
+                for items, _, _ in self._walk(body | dict(self._dialect.more), lambda: 2 * AT_ONCE):
                     for item in items:
                         product = self._dialect.read(item, self.name)
                         if product is not None and product.id in known and product.id not in found:
@@ -218,17 +232,19 @@ class StacCatalogue:
         with self._lock:
             fresh = self._read_at is None or time.monotonic() - self._read_at < KEEP
             if self._shelves is None or not fresh:
-                found = [self._shelf_of(name) for name in self._collections()]
-                self._shelves = tuple(shelf for shelf in found if shelf is not None)
+                read = [self._shelf_of(name) for name in self._collections()]
+                found = tuple(shelf for shelf in read if shelf is not None)
+                if not found:
+                    raise self._wrong("it has no collections of Sentinel products")
+                self._shelves = found
                 self._read_at = time.monotonic()
             return self._shelves
 
     def _collections(self) -> Iterator[str]:
-        url = f"{self._url}/collections"
         token: dict[str, str] = {}
         for _ in range(_PAGES):
             query = "&".join(f"{key}={value}" for key, value in token.items())
-            answer = self._remote.get_json(f"{url}?{query}" if query else url)
+            answer = self._asked(f"collections?{query}" if query else "collections")
             found = answer.get("collections") if isinstance(answer, dict) else None
             if not isinstance(found, list):
                 raise self._wrong("its collections are no list")
@@ -242,10 +258,11 @@ class StacCatalogue:
             if link is None or following == token or not found:
                 return
             token = following
+        raise self._wrong(f"its list of collections has more than {_PAGES} pages")
 
     def check(self) -> None:
         """Ask for the landing page; raises SourceUnavailable when it does not come."""
-        answer = self._remote.get_json(self._url)
+        answer = self._asked("")
         if not isinstance(answer, dict) or answer.get("type") != "Catalog":
             raise SourceUnavailable(f"{self.name}: {shown(self._url)} is no STAC catalogue.", source=self.name)
 
@@ -333,7 +350,9 @@ def cdse_shelf(name: str) -> Shelf | None:
     if _NO_PRODUCTS.search(name):
         return None
     if found := re.fullmatch(r"sentinel-1-(grd|slc|ocn|etad)(-wv)?", name):
-        return Shelf(name, "S1", found[1][:3].upper(), {"ocn": "L2"}.get(found[1], "L1" if found[1] != "etad" else None))
+        return Shelf(
+            name, "S1", found[1][:3].upper(), {"ocn": "L2"}.get(found[1], "L1" if found[1] != "etad" else None)
+        )
     if found := re.fullmatch(r"sentinel-2-l(1c|2a)", name):
         return Shelf(name, "S2", f"S2MSI{found[1].upper()}", f"L{found[1].upper()}")
     if found := re.fullmatch(r"sentinel-3-(olci|sl|sr|syn)-([12])-([a-z0-9-]+)-(nrt|stc|ntc)", name):

@@ -141,7 +141,7 @@ class Terms:
 
 def platforms(mission: str) -> dict[str, tuple[str, ...]]:
     """Text asked for -> values of the property `platform`, in all the ways in which catalogues write it."""
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for letter in "abcd":
         name = f"sentinel-{mission[1]}{letter}"
         found[name] = found[f"s{mission[1]}{letter}"] = (name, name.capitalize()[:-1] + letter.upper(), name.upper())
@@ -162,34 +162,34 @@ def _conditions(clause: Clause, terms: Terms, collection: str) -> tuple[tuple[Co
     name = clause.keyword.name
     if name in _IDENTIFIERS:
         return _identified(clause, terms, collection)
-    if name in terms.times and (bounds := clause.bounds) is not None:
-        return _timed(terms.times[name], bounds), False
-    if name in terms.numbers and (bounds := clause.bounds) is not None:
-        return _within(terms.numbers[name], bounds), True
+    if (bounds := clause.bounds) is not None:
+        if name in terms.times:
+            return _timed(terms.times[name], bounds), False
+        if name in terms.numbers:
+            return _within(terms.numbers[name], bounds), True
     if name == "footprint" and clause.shape is not None:
         relation, shape = clause.shape
         # IsWithin and Contains each imply that they meet.
         return (Condition("geometry", "intersects", _geojson(shape), always=True),), relation == "Intersects"
-    text = (clause.text or "").strip().lower()
-    if not text:
-        return None
+    return _worded(terms, name, (clause.text or "").strip().lower())
+
+
+def _worded(terms: Terms, name: str, text: str) -> tuple[tuple[Condition, ...], bool] | None:
+    """As `_conditions`, for what is asked for by a word."""
     if name in terms.words:
         told, values = terms.words[name]
         found = values.get(text)
-        if found is None:
-            return None
-        return (Condition(told, "=", found[0]) if len(found) == 1 else Condition(told, "in", list(found)),), True
-    if name in terms.patterns:
+        if found is not None:
+            return (Condition(told, "=", found[0]) if len(found) == 1 else Condition(told, "in", list(found)),), True
+    elif name in terms.patterns:
         told, form, prefix = terms.patterns[name]
-        if re.fullmatch(form, text.upper()) is None:
-            return None
-        return (Condition(told, "=", prefix + text.upper()),), True
-    if name == "polarisationmode" and terms.polarisations:
+        if re.fullmatch(form, text.upper()):
+            return (Condition(told, "=", prefix + text.upper()),), True
+    elif name == "polarisationmode" and terms.polarisations:
         channels = text.upper().split()
-        if not channels or not set(channels) <= {"VV", "VH", "HH", "HV"}:
-            return None
-        exact = channels in ([channels[0]], ["VV", "VH"], ["HH", "HV"])
-        return tuple(Condition(terms.polarisations, "has", channel) for channel in channels), exact
+        if channels and set(channels) <= {"VV", "VH", "HH", "HV"}:
+            exact = channels in ([channels[0]], ["VV", "VH"], ["HH", "HV"])
+            return tuple(Condition(terms.polarisations, "has", channel) for channel in channels), exact
     return None
 
 
@@ -292,6 +292,7 @@ class Cql2:
         self._terms, self._collection = terms, collection
 
     def clause(self, clause: Clause) -> Asked[_Both] | None:
+        """As `Language` says."""
         found = _conditions(clause, self._terms, self._collection)
         if found is None or not found[0]:
             return None
@@ -299,12 +300,15 @@ class Cql2:
         return Asked(said[0] if len(said) == 1 else self.every(said), exact)
 
     def every(self, parts: Sequence[_Both]) -> _Both:
+        """As `Language` says."""
         return _Both(_joined("and", [part.yes for part in parts]), _joined("or", [part.no for part in parts]))
 
     def some(self, parts: Sequence[_Both]) -> _Both:
+        """As `Language` says."""
         return _Both(_joined("or", [part.yes for part in parts]), _joined("and", [part.no for part in parts]))
 
     def negated(self, part: _Both) -> _Both:
+        """As `Language` says."""
         return _Both(part.no, part.yes)
 
     @staticmethod
@@ -341,6 +345,7 @@ class Extension:
         self._terms, self._collection = terms, collection
 
     def clause(self, clause: Clause) -> Asked[_Comparisons] | None:
+        """As `Language` says."""
         found = _conditions(clause, self._terms, self._collection)
         if found is None:
             return None
@@ -360,6 +365,7 @@ class Extension:
         return None if op is None else {condition.property: {op: value}}
 
     def every(self, parts: Sequence[_Comparisons]) -> _Comparisons | None:
+        """As `Language` says."""
         whole: _Comparisons = {}
         for part in parts:
             for told, comparisons in part.items():
@@ -370,6 +376,7 @@ class Extension:
         return whole
 
     def some(self, parts: Sequence[_Comparisons]) -> _Comparisons | None:
+        """As `Language` says."""
         told, values = set(), []
         for part in parts:
             for name, comparisons in part.items():
@@ -380,6 +387,7 @@ class Extension:
         return {told.pop(): {"in": values}} if len(told) == 1 else None
 
     def negated(self, part: _Comparisons) -> _Comparisons | None:
+        """As `Language` says."""
         ((told, comparisons), *more) = part.items()
         if more or set(comparisons) != {"eq"}:
             return None
@@ -470,10 +478,8 @@ def _in_cql2(
 def _in_extension(
     language: Extension, groups: Mapping[Node | bool, list[Shelf]], more: Sequence[Field], now: datetime
 ) -> tuple[_Comparisons | None, bool]:
-    asked = [
-        Asked[_Comparisons](None, exact=True) if isinstance(left, bool) else translate(Query(left), language, now)
-        for left in groups
-    ]
+    everything: Asked[_Comparisons] = Asked(None, exact=True)
+    asked = [everything if isinstance(left, bool) else translate(Query(left), language, now) for left in groups]
     same = all(one.expression == asked[0].expression for one in asked)
     exact = same and all(one.exact for one in asked)
     whole = asked[0].expression if same else None

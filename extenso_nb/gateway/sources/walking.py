@@ -128,7 +128,7 @@ class Walks:
                 raise self._too_many(walk)
             if not whole and walk.total is not None and start >= walk.total:
                 break  # beyond the end: nothing is there to walk to
-            if walk.came and start + rows > DEEPEST:
+            if walk.came and max(start + rows, walk.came) > DEEPEST:
                 raise InvalidRequest(
                     f"start={start:,} is deeper than pages of {self.name} are followed ({DEEPEST:,} products).",
                     hint="Narrow the query, by dates say, and search each part.",
@@ -156,6 +156,7 @@ class Walks:
             # The same product twice: a catalogue took it in again, or its pages moved under the walk.
             if (known is None or (product.online and not known.online)) and query.matches(product, now=walk.now):
                 walk.products[product.id] = product
+        walk.over = page.last
 
     def _count(self, walk: _Walk, seen: int) -> tuple[int, tuple[str, ...]]:
         """How many match; where only the catalogue could say and does not, one more than were seen, and a note."""
