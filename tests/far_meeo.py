@@ -15,7 +15,8 @@ NETCDF = b"CDF\x01" + bytes(value * 7 % 251 for value in range(300_000))
 
 
 def s5p_id(number: int) -> str:
-    return f"S5P_OFFL_L2__NO2____20240601T{number // 60:02d}{number % 60:02d}00_20240602T031717_{34000 + number}_03_020600_20240603T032410"
+    times = f"20240601T{number // 60:02d}{number % 60:02d}00_20240602T031717"
+    return f"S5P_OFFL_L2__NO2____{times}_{34000 + number}_03_020600_20240603T032410"
 
 
 def s3_id(number: int) -> str:

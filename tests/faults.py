@@ -91,7 +91,8 @@ def each_fault_alone(
     """One order with a product for each fault: delivered whole where the fault passes, else failed for its reason.
 
     `server.add` is what holds the products, so that a server with a catalogue of its own may do more there. `name` gives
-    the identifier of a product by its number; `right` is that of `storage_is_right`. A `faults` that is not the whole table says why beside it.
+    the identifier of a product by its number; `right` is that of `storage_is_right`. A `faults` that is not the whole
+    table says why beside it.
     """
     monkeypatch.setattr(deliveries_module, "COLD_POLL_SECONDS", 0.2)
     assert set(reasons) >= {fault for fault, one in faults.items() if one.expects == "stays"}

@@ -16,7 +16,7 @@ from far_objects import PICTURE, below, tree_files, unzipped
 from faults import REASONS, each_fault_alone
 from real import differing, members, told
 from scripted import Gateway, product_id
-from scripted_http import DATA, FAULTS, Reply, status
+from scripted_http import DATA, Reply, status
 
 from extenso_nb import errors, products, query
 from extenso_nb.gateway.sources import Source, lacking, profile_of, tree

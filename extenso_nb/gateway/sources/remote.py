@@ -9,10 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import socket
-import threading
 import time
-import weakref
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,6 +34,7 @@ from extenso_nb.errors import (
 from extenso_nb.gateway.sources import Content
 from extenso_nb.gateway.sources.reading import Reading
 from extenso_nb.gateway.sources.token import Authorise, Token
+from extenso_nb.gateway.sources.watch import Streams, Watch
 from extenso_nb.gateway.sources.words import clean, is_page, shown, title, told
 from extenso_nb.retry import retry_after_seconds
 
@@ -102,7 +100,7 @@ class Remote:
         self.credentials_hint = credentials_hint
         _keep_headers_out_of_logs()
         self._http = _client(connect_seconds, stall_seconds)
-        self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._streams = Streams()
 
     def __repr__(self) -> str:
         return f"<Remote {self.name}>"
@@ -336,7 +334,7 @@ class Remote:
             raise SourceUnavailable(f"{self.name} is closed.", source=self.name)
 
         seconds = PACE_WINDOW * self.stall_seconds
-        watch = _Watch(seconds, self._streams)
+        watch = Watch(seconds, self._streams)
 
         def send() -> httpx.Response:
             request = self._http.build_request(
@@ -355,42 +353,6 @@ class Remote:
             f"{self.name}: {shown(url)} did not answer: the head of an answer did not end within {seconds:g} s.",
             source=self.name,
         )
-
-
-class _Watch:
-    """Ends the wait for an answer whose head does not end: a byte, or a 102, now and then keeps every timeout away.
-
-    Which of the connections that are kept a request goes out on is not told. Where it did not make one for itself, all
-    that there are end with it; what else is read over them is taken up again.
-    """
-
-    def __init__(self, seconds: float, streams: weakref.WeakSet[Any]) -> None:
-        self.over = False
-        self._streams = streams
-        self._stream: Any = None
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
-
-    def note(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Learn of the connection: the `trace` of httpcore."""
-        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            self._stream = facts["return_value"]
-            self._streams.add(self._stream)
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    def _end(self) -> None:
-        self.over = True
-        for stream in list(self._streams) if self._stream is None else [self._stream]:
-            connection = stream.get_extra_info("socket")
-            if connection is not None:
-                with suppress(OSError):
-                    # Not that of an SSLSocket, which would change what the other thread is reading with.
-                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _client(connect_seconds: float, stall_seconds: float) -> httpx.Client:
