@@ -416,6 +416,23 @@ def test_more_products_of_one_moment_than_a_hub_shows(far: FarDhus, monkeypatch:
         far.source.search("S2", query.parse("*"), start=90, rows=10, orderby="ingestiondate asc")
 
 
+@pytest.mark.parametrize("total", ["150", "10000"])
+def test_pages_that_end_before_they_should_are_an_error(far: FarDhus, total: str) -> None:
+    far.answer = lambda _request: Reply.json({"feed": {"opensearch:totalResults": total}})
+    with pytest.raises(SourceUnavailable, match="shows none of the others"):
+        far.source.search("S2", query.parse("*"), start=0, rows=10, orderby="ingestiondate desc")
+    for product in many(150):
+        far.hold(product)
+    far.answer = lambda request: (
+        Reply.json({"feed": {"opensearch:totalResults": total}}) if "start=100" in request.target else None
+    )
+    assert (
+        len(far.source.search("S2", query.parse("*"), start=0, rows=100, orderby="beginposition asc").products) == 100
+    )
+    with pytest.raises(SourceUnavailable, match="more than 100 products, and shows none of the others"):
+        far.source.search("S2", query.parse("*"), start=100, rows=10, orderby="beginposition asc")
+
+
 def test_what_is_no_product_is_left_out_of_a_page(far: FarDhus) -> None:
     for product in many(3):
         far.hold(product)
