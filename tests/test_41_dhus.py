@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import product_id
 from scripted_http import DATA, FAULTS, Reply, Request, cut, quota, range_ignored, status
+from shapely.geometry import shape
 
 from extenso_nb import products, query
 from extenso_nb.errors import (
@@ -674,6 +676,38 @@ def test_odd_values_are_left_out(values: dict[str, str]) -> None:
     assert one.footprint is None
     assert one.cloud_cover is None
     assert one.orbit_direction is None
+
+
+def ring(kind: str, pairs: str) -> str:
+    return (
+        f"<gml:{kind}BoundaryIs>\n <gml:LinearRing>\n <gml:coordinates>{pairs}</gml:coordinates>"
+        f" </gml:LinearRing>\n </gml:{kind}BoundaryIs>"
+    )
+
+
+def test_a_hole_stays_a_hole_and_latitude_comes_first() -> None:
+    outer, inner = "0,10 0,14 4,14 4,10 0,10", "1,11 1,12 2,12 2,11 1,11"
+    gml = (
+        "<gml:Polygon>"
+        + ring("outer", outer)
+        + ring("inner", inner)
+        + ring("outer", "10,0 10,1 11,1 10,0")
+        + "</gml:Polygon>"
+    )
+    one = dhus_entries.product(dhus_entries.Entry(product_id(1), "", {"gmlfootprint": gml}), "hub")
+    assert one is not None
+    area = shape(one.footprint)
+    assert area.bounds == (0, 0, 14, 11)
+    assert area.area == 16 - 1 + 0.5
+
+
+def test_no_footprint_takes_long() -> None:
+    began = time.monotonic()
+    for text in ("<outerBoundaryIs>" * 60_000, "<a:outerBoundaryIs" * 60_000, "<outerBoundaryIs><coordinates" * 40_000):
+        one = dhus_entries.product(dhus_entries.Entry(product_id(1), "", {"gmlfootprint": text}), "hub")
+        assert one is not None
+        assert one.footprint is None
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from scripted_http import DATA, FAULTS, Reply, cut, status
 from extenso_nb import products, query
 from extenso_nb.errors import IncompleteTransfer, InputError, NoQuicklook, SourceUnavailable, UnknownProduct
 from extenso_nb.gateway.sources import Source, lacking, limits_of, profile_of, sobloo
+from extenso_nb.gateway.sources.record import named
 from extenso_nb.gateway.sources.sobloo import SoblooSource
 from extenso_nb.gateway.sources.translate import translate
 from extenso_nb.models import Product
@@ -99,7 +100,7 @@ def test_services_that_ended_have_no_adapter_but_their_products_are_known(shared
     onda = json.loads((folder / "eodag_provider_responses" / "onda_search.json").read_bytes())["value"]
     peps = json.loads((folder / "peps" / "peps_search.json").read_bytes())["features"]
     names = [item["name"] for item in onda] + [item["properties"]["productIdentifier"] for item in peps]
-    known = [sobloo.named(name.removesuffix(".zip")) for name in names]
+    known = [named(name.removesuffix(".zip")) for name in names]
     assert (len(onda), len(peps)) == (2, 2)
     assert all(one is not None and one.collection == "S2" for one in known)
 
