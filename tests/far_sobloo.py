@@ -165,7 +165,11 @@ class FarSobloo:
             return Reply.json({"status": 400, "message": "Bad request"}, 400)
         shown = [*self.hits.values()]
         known = set(self.hits)
-        shown += [hit_of(product_of(products.parse(name), "sobloo")) for name in self.server.held if name not in known]
+        shown += [
+            hit_of(product_of(products.parse(name), "x", size=len(one.data)))
+            for name, one in self.server.held.items()
+            if name not in known
+        ]
         tests = [self._test(name, value) for name, value in pairs if name in {"f", "gintersect"}]
         found = [hit for hit in shown if all(test(hit) for test in tests)]
         if sort := single.get("sort"):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import re
+import time
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,10 +23,12 @@ from faults import REASONS, each_fault_alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import product_id
-from scripted_http import DATA, FAULTS, Reply, Request, cut, quota, status
+from scripted_http import DATA, FAULTS, Reply, Request, cut, quota, range_ignored, status
+from shapely.geometry import shape
 
-from extenso_nb import query
+from extenso_nb import products, query
 from extenso_nb.errors import (
+    IncompleteTransfer,
     InputError,
     InvalidRequest,
     NoQuicklook,
@@ -30,7 +36,7 @@ from extenso_nb.errors import (
     SourceUnavailable,
     UnknownProduct,
 )
-from extenso_nb.gateway.sources import Source, dhus, dhus_entries, lacking, limits_of, profile_of
+from extenso_nb.gateway.sources import Content, Source, dhus, dhus_entries, lacking, limits_of, profile_of
 from extenso_nb.gateway.sources.dhus import GUEST, DhusSource
 from extenso_nb.gateway.sources.dhus_query import LONGEST, encoded, put
 from extenso_nb.models import Product
@@ -61,6 +67,15 @@ def held(far: FarDhus, number: int = 1, *, online: bool = True, **more: Any) -> 
     for key, value in more.items():
         setattr(far.server.held[name], key, value)
     return name
+
+
+def upto_the_cut(content: Content) -> bytes:
+    got = b""
+    with suppress(IncompleteTransfer):
+        for block in content.read(0):
+            got += block
+    assert 0 < len(got) < len(DATA)
+    return got
 
 
 def many(count: int) -> list[Product]:
@@ -103,10 +118,10 @@ def outcome(far: FarDhus, record: dict[str, Any], body: bytes) -> str:
                 with pytest.raises(SourceUnavailable, match="refuses the search"):
                     far.source.check()
                 return f"200 search refused: {error.details['status']}"
-            products = [dhus_entries.product(entry, "hub") for entry in page.entries]
-            assert all(item is not None and item.footprint is not None and item.size > 0 for item in products)
+            made = [dhus_entries.product(entry, "hub") for entry in page.entries]
+            assert all(item is not None and item.footprint is not None and item.size > 0 for item in made)
             assert far.source.check() == (None if page.total == 10_000 else page.total)
-            return f"200 page of {len(products)}"
+            return f"200 page of {len(made)}"
         with pytest.raises(SourceUnavailable) as caught:
             far.source.check()
         said = "wants other credentials" if code == 401 else "413" if "413" in caught.value.message else "?"
@@ -163,14 +178,14 @@ RECORDED = {
 def test_every_recorded_answer_is_read(shared_data: Path) -> None:
     folder = shared_data / "catalog" / "dhus_scihub"
     seen: Counter[str] = Counter()
-    products = 0
+    count = 0
     for record in json.loads((folder / "index.json").read_text()):
         body = (folder / record["file"]).read_bytes() if record["file"] else b""
         with FarDhus() as one:
             words = outcome(one, record, body)
-        products += int(words.rpartition(" ")[2]) if " page of " in words else 0
+        count += int(words.rpartition(" ")[2]) if " page of " in words else 0
         seen[re.sub(r"page of .*", "page", words)] += 1
-    assert products == 644
+    assert count == 644
     assert seen == RECORDED
     assert seen.total() == 132
 
@@ -312,19 +327,34 @@ def test_a_query_that_is_too_long_is_asked_for_wider(shared: FarDhus) -> None:
     ring = [(10 + 30 * (index / 400), 40 + (index % 2) * 5.123456789) for index in range(400)]
     points = ", ".join(f"{x} {y}" for x, y in [*ring, (40, 0), (10, 0), ring[0]])
     area = f'footprint:"Intersects(POLYGON(({points})))" AND producttype:S2MSI2A'
-    tiles = (
-        "tileid:("
-        + " OR ".join(
-            ["31TCJ", *(f"{zone:02d}TQQ" for zone in range(1, 60)), *(f"{zone:02d}SAA" for zone in range(1, 60))]
-        )
-        + ")"
-    )
+    others = [f"{zone:02d}{letters}" for zone in range(1, 60) for letters in ("TQQ", "SAA")]
+    tiles = "tileid:(" + " OR ".join(["31TCJ", *others]) + ")"
     for q in (area, tiles):
         assert forty.all_found(shared.source, "S2", q, "beginposition asc") == forty.right("S2", q, "beginposition asc")
         text, exact, _ = put("hub", "S2", query.parse(q), NOW)
         assert len(encoded(text)) <= LONGEST
         assert not exact
     assert "POLYGON ((" in put("hub", "S2", query.parse(area), NOW)[0]
+
+
+def test_what_only_the_hub_decides_is_never_left_out_for_length(shared: FarDhus) -> None:
+    words = " OR ".join(f"orbitnumber:{number}" for number in range(54_000, 54_400))
+    q = f"(slicenumber:3 AND producttype:(GRD OR SLC)) AND ({words})"
+    found = forty.all_found(shared.source, "S1", q, "beginposition asc")
+    right = forty.right("S1", f"producttype:(GRD OR SLC) AND ({words})", "beginposition asc")
+    assert found == [name for name in right if shared.shown[name]["slicenumber"] == "3"]
+    assert 0 < len(found) < len(right)
+    text, exact, _ = put("hub", "S1", query.parse(q), NOW)
+    assert (text, exact) == (f"{P1} AND slicenumber:3 AND (producttype:GRD OR producttype:SLC)", False)
+    area = "POLYGON((" + ", ".join(f"{x / 37} {x % 2}" for x in range(200)) + ", 0 9, 0 0))"
+    both = query.And((query.parse("slicenumber:3").tree, query.parse(f'footprint:"Intersects({area})"').tree))
+    text, exact, _ = put("hub", "S1", query.Query(query.And((both, query.parse("orbitnumber:5").tree))), NOW)
+    east = 199 / 37
+    box = f"POLYGON (({east} 0, {east} 9, 0 9, 0 0, {east} 0))"
+    assert text == f'{P1} AND slicenumber:3 AND footprint:"Intersects({box})" AND orbitnumber:5'
+    assert not exact
+    with pytest.raises(SourceUnavailable, match="cannot be asked for so long a query"):
+        put("hub", "S1", query.parse(" OR ".join(f"slicenumber:{number}" for number in range(400))), NOW)
 
 
 def test_what_is_between_quotes_stays_there() -> None:
@@ -388,6 +418,23 @@ def test_more_products_of_one_moment_than_a_hub_shows(far: FarDhus, monkeypatch:
         far.source.search("S2", query.parse("*"), start=90, rows=10, orderby="ingestiondate asc")
 
 
+@pytest.mark.parametrize("total", ["150", "10000"])
+def test_pages_that_end_before_they_should_are_an_error(far: FarDhus, total: str) -> None:
+    far.answer = lambda _request: Reply.json({"feed": {"opensearch:totalResults": total}})
+    with pytest.raises(SourceUnavailable, match="shows none of the others"):
+        far.source.search("S2", query.parse("*"), start=0, rows=10, orderby="ingestiondate desc")
+    for product in many(150):
+        far.hold(product)
+    far.answer = lambda request: (
+        Reply.json({"feed": {"opensearch:totalResults": total}}) if "start=100" in request.target else None
+    )
+    assert (
+        len(far.source.search("S2", query.parse("*"), start=0, rows=100, orderby="beginposition asc").products) == 100
+    )
+    with pytest.raises(SourceUnavailable, match="more than 100 products, and shows none of the others"):
+        far.source.search("S2", query.parse("*"), start=100, rows=10, orderby="beginposition asc")
+
+
 def test_what_is_no_product_is_left_out_of_a_page(far: FarDhus) -> None:
     for product in many(3):
         far.hold(product)
@@ -422,16 +469,29 @@ def test_each_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, far: FarDhu
     each_fault_alone(tmp_path, monkeypatch, far.server, far.source, faults=faults, reasons=REASONS)
 
 
+@pytest.mark.parametrize("collection", ["S1", "S2", "S3", "S5P"])
+def test_products_of_each_mission_arrive(far: FarDhus, collection: str) -> None:
+    product = next(item for item in forty.population() if item.collection == collection and item.online)
+    netcdf = b"\x89HDF\r\n\x1a\n" + b"data" * 1000
+    far.hold(product, {"data.nc": netcdf})
+    content = far.source.open(product.id)
+    body = b"".join(content.read(0))
+    assert (content.name, content.size) == (products.parse(product.id).archive_name, len(body))
+    assert content.checksums == {"md5": hashlib.md5(body).hexdigest()}
+    if collection == "S5P":
+        assert body == netcdf
+    else:
+        (name,) = zipfile.ZipFile(io.BytesIO(body)).namelist()
+        assert name == f"{product.id}{products.parse(product.id).extension}/data.nc"
+
+
 def test_a_password_that_changes_in_mid_transfer(far: FarDhus) -> None:
     name = held(far)
     far.server.held[name].script = [cut(0.5)]
     given = dict(LOGIN)
     with closing(DhusSource(f"{far.server.url}/dhus", lambda: given, stall_seconds=0.5)) as source:
         content = source.open(name)
-        got = b""
-        with pytest.raises(Exception, match="broke off|ended"):
-            for block in content.read(0):
-                got += block
+        got = upto_the_cut(content)
         far.login["password"] = "another"
         for _ in range(3):
             with pytest.raises(SourceUnavailable, match="refused the credentials") as caught:
@@ -515,6 +575,15 @@ def test_a_cold_product_is_asked_for_as_clients_of_hubs_do(far: FarDhus) -> None
     assert far.server.requests[name] == 1
     with pytest.raises(UnknownProduct):
         far.source.warm_up(product_id(77))
+
+
+def test_a_knock_leaves_the_body_unread(far: FarDhus) -> None:
+    name = held(far, online=False, script=[range_ignored])
+    far.source.warm_up(name)  # it came back meanwhile, and the hub sends all of it
+    far.server.settle()
+    assert far.server.requests[name] == 1
+    content = far.source.open(name)
+    assert b"".join(content.read(0)) == DATA
 
 
 @pytest.mark.parametrize(
@@ -607,6 +676,38 @@ def test_odd_values_are_left_out(values: dict[str, str]) -> None:
     assert one.footprint is None
     assert one.cloud_cover is None
     assert one.orbit_direction is None
+
+
+def ring(kind: str, pairs: str) -> str:
+    return (
+        f"<gml:{kind}BoundaryIs>\n <gml:LinearRing>\n <gml:coordinates>{pairs}</gml:coordinates>"
+        f" </gml:LinearRing>\n </gml:{kind}BoundaryIs>"
+    )
+
+
+def test_a_hole_stays_a_hole_and_latitude_comes_first() -> None:
+    outer, inner = "0,10 0,14 4,14 4,10 0,10", "1,11 1,12 2,12 2,11 1,11"
+    gml = (
+        "<gml:Polygon>"
+        + ring("outer", outer)
+        + ring("inner", inner)
+        + ring("outer", "10,0 10,1 11,1 10,0")
+        + "</gml:Polygon>"
+    )
+    one = dhus_entries.product(dhus_entries.Entry(product_id(1), "", {"gmlfootprint": gml}), "hub")
+    assert one is not None
+    area = shape(one.footprint)
+    assert area.bounds == (0, 0, 14, 11)
+    assert area.area == 16 - 1 + 0.5
+
+
+def test_no_footprint_takes_long() -> None:
+    began = time.monotonic()
+    for text in ("<outerBoundaryIs>" * 60_000, "<a:outerBoundaryIs" * 60_000, "<outerBoundaryIs><coordinates" * 40_000):
+        one = dhus_entries.product(dhus_entries.Entry(product_id(1), "", {"gmlfootprint": text}), "hub")
+        assert one is not None
+        assert one.footprint is None
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

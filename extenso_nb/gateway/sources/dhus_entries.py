@@ -25,7 +25,10 @@ _GROUPS = ("str", "date", "int", "double", "bool")
 _UUID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{0,9})?) ?(B|KB|MB|GB|TB)", re.IGNORECASE)
 _UNITS = ("B", "KB", "MB", "GB", "TB")
-_RING = re.compile(r"(outer|inner)BoundaryIs\b.*?<[\w:]*(?:coordinates|posList)[^>]*>([^<]*)<", re.DOTALL)
+_RING = re.compile(
+    r"<(?:\w{1,20}:)?(outer|inner)BoundaryIs\b[^<>]{0,200}>.{0,300}?<(?:\w{1,20}:)?coordinates\b[^<>]{0,200}>([^<]*)<",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)

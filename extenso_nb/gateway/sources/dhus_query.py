@@ -123,8 +123,7 @@ def put(source: str, collection: str, query: Query, now: datetime) -> tuple[str,
     silent = {name for name in of_mission - beyond if KEYWORDS[name].read is None} | (of_mission & UNTOLD[collection])
     if silent:
         raise cannot(source, ", ".join(sorted(silent)))
-    tree = query.tree
-    parts = tree.parts if isinstance(tree, And) else (tree,)
+    parts = _flat(query.tree)
     trusted = [part for part in parts if keywords_in(Query(part)) & beyond]
     kept = [part for part in parts if not keywords_in(Query(part)) & beyond]
     language = _Hub(collection)
@@ -150,14 +149,21 @@ def _fitting(
     if len(encoded(text)) <= LONGEST:
         return text, said.exact
     boxed = translate(Query(tree), _Hub(collection, boxes=True), now).expression
-    trusted = {expression for part in must if (expression := translate(Query(part), language, now).expression)}
-    parts = list(boxed.parts if isinstance(boxed, And) else (boxed,) if boxed is not None else ())
+    trusted = {one for part in must for one in _flat(translate(Query(part), language, now).expression)}
+    parts = list(dict.fromkeys([*_flat(boxed), *trusted]))
     while len(encoded(text := _written(collection, _all(parts), anchor))) > LONGEST:
         loose = [part for part in parts if part not in trusted]
         if not loose:
             raise cannot(source, "so long a query")
         parts.remove(max(loose, key=lambda part: len(encoded(_write(part, anchor)))))
     return text, False
+
+
+def _flat(node: Node | None) -> tuple[Node, ...]:
+    """The clauses that all hold."""
+    if isinstance(node, And):
+        return tuple(one for part in node.parts for one in _flat(part))
+    return () if node is None else (node,)
 
 
 def _all(parts: Sequence[Node]) -> Node:
@@ -362,8 +368,8 @@ def _latin(value: Value) -> bool:
 
 # --- as text ---------------------------------------------------------------------------------------------------------
 def _written(collection: str, node: Node | None, anchor: Node) -> str:
-    parts = () if node is None or isinstance(node, All) else node.parts if isinstance(node, And) else (node,)
-    return " AND ".join([str(Query(anchor)), *(_part(part, anchor) for part in parts if part != anchor)])
+    parts = [part for part in _flat(node) if part != anchor and not isinstance(part, All)]
+    return " AND ".join([str(Query(anchor)), *(_part(part, anchor) for part in parts)])
 
 
 def _part(node: Node, anchor: Node) -> str:

@@ -23,7 +23,7 @@ class Portion(Generic[E]):
     entries: tuple[E, ...]
     """All that came, products or not."""
     total: int | None
-    """How many there are of this search; None when that is not known."""
+    """How many there are of this search; None when there are more than the window."""
 
 
 def windowed(
@@ -51,17 +51,25 @@ def windowed(
     window
         Places that may be asked for: start plus rows at most.
 
-    Raises SourceUnavailable where so many have the same moment that there is no way on.
+    Raises SourceUnavailable where so many have the same moment that there is no way on, and where products are counted
+    that are not shown: pages must not end early without a word.
     """
     start, beyond, last, first_total = 0, None, None, None
     while True:
         portion = ask(start, min(wanted(), window - start), beyond)
+        more = start < window if portion.total is None else start < portion.total
+        if not portion.entries and more:
+            raise SourceUnavailable(
+                f"{source} says that there are more than {start:,} products, and shows none of the others.",
+                hint="Ask again later, or name another source.",
+                source=source,
+            )
         found = [item for item in map(product, portion.entries) if item is not None]
         first_total = portion.total if beyond is None else first_total
         yield Page(tuple(found), first_total)
         start += len(portion.entries)
         last = moment(found[-1]) if found else last
-        if not portion.entries or (portion.total is not None and start >= portion.total):
+        if portion.total is not None and start >= portion.total:
             return
         if start >= window:
             if last is None or last == beyond:
