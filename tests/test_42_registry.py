@@ -176,7 +176,7 @@ def test_a_secret_in_an_address_is_refused_before_it_is_in_a_command_line(
     text = f"{kind}{place}"
     for call in (
         lambda: open_source(text),
-        lambda: open_sources(["sample", text], cache_dir=tmp_path),
+        lambda: open_sources([f"folder:{tmp_path}", text]),
         lambda: absolute_source(text),
         lambda: connect(sources=text, data_dir=tmp_path / "data"),
     ):
