@@ -75,9 +75,10 @@ def asked(name: str, username: str | None = None) -> dict[str, str]:
         if field_name in values:
             continue
         stays = not field.secret and field_name in before
-        values[field_name] = (
-            _prompt(field, " [Enter: as before]" if stays else "") or before.get(field_name, "") * stays
-        )
+        typed = _prompt(field, " [Enter: as before]" if stays else "")
+        if not (typed or stays):
+            raise _nothing(field)
+        values[field_name] = typed or before[field_name]
     for optional in account.optional:
         field = account.field(optional)
         assert field is not None

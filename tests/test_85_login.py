@@ -410,8 +410,9 @@ def test_the_secret_is_in_no_command_line_and_in_one_file(environment: dict[str,
     assert process.stdin is not None
     process.stdin.write(LINES.encode())
     process.stdin.flush()
-    arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes()
-    assert b"login\0cdse\0--stdin" in arguments
+    end = time.monotonic() + 30
+    while b"login\0cdse\0--stdin" not in (arguments := Path(f"/proc/{process.pid}/cmdline").read_bytes()):
+        assert time.monotonic() < end, arguments
     assert b"PLANTED" not in arguments
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, b"PLANTED" in out) == (0, False)
