@@ -261,7 +261,7 @@ def test_each_that_is_installed_is_made_without_a_request(kind: str, no_socket: 
     if find_spec(f"extenso_nb.gateway.sources.{module}") is None:
         pytest.skip(f"{module} is not there yet")
     if KINDS[kind].extra and find_spec(str(KINDS[kind].extra)) is None:
-        with pytest.raises(InvalidRequest, match="not installed"):
+        with pytest.raises(InputError, match="not installed"):
             open_source(kind)
         return
     source: Any = open_source(f"{kind}:https://hub.example.org/dhus" if KINDS[kind].needs_place else kind)
