@@ -63,7 +63,7 @@ def asked(name: str, username: str | None = None) -> dict[str, str]:
         raise InputError(
             "This is no terminal on which credentials could be asked for.",
             hint=f"Pipe them in: extenso login {name} --stdin, with field=value a line; or set"
-            f" {credentials.environment_name(name, account.ways[-1][-1])} and its like where the gateway runs.",
+            f" {' and '.join(credentials.environment_name(name, part) for part in _usual(account))} where the gateway runs.",
         )
     before = _kept(name)
     print(f"{name}: {account.text}", file=sys.stderr)
@@ -75,9 +75,10 @@ def asked(name: str, username: str | None = None) -> dict[str, str]:
         if field_name in values:
             continue
         stays = not field.secret and field_name in before
-        values[field_name] = (
-            _prompt(field, " [Enter: as before]" if stays else "") or before.get(field_name, "") * stays
-        )
+        typed = _prompt(field, " [Enter: as before]" if stays else "")
+        if not (typed or stays):
+            raise _nothing(field)
+        values[field_name] = typed or before[field_name]
     for optional in account.optional:
         field = account.field(optional)
         assert field is not None
@@ -93,7 +94,7 @@ def asked(name: str, username: str | None = None) -> dict[str, str]:
 
 def _way(account: credentials.Account, values: dict[str, str]) -> tuple[str, ...]:
     """Which of several ways is taken: one of a single secret is offered first, and left out by Enter."""
-    usual = next((way for way in account.ways if "username" in way), account.ways[0])
+    usual = _usual(account)
     for way in account.ways:
         field = account.field(way[0])
         if len(way) > 1 or way == usual or values or field is None:
@@ -103,6 +104,14 @@ def _way(account: credentials.Account, values: dict[str, str]) -> tuple[str, ...
             values[field.name] = typed
             return way
     return usual
+
+
+def _usual(account: credentials.Account) -> tuple[str, ...]:
+    return next((way for way in account.ways if "username" in way), account.ways[0])
+
+
+def _nothing(field: credentials.Field) -> InputError:
+    return InputError(f"The {field.name} was not given.", hint="Nothing was changed; run it again.")
 
 
 def _kept(name: str) -> Mapping[str, str]:
@@ -128,7 +137,7 @@ def _prompt(field: credentials.Field, more: str) -> str:
     except (EOFError, UnicodeDecodeError):
         typed = ""
     if not typed:
-        raise InputError(f"The {field.name} was not given; nothing was changed.")
+        raise _nothing(field)
     return typed.removesuffix("\n").strip()
 
 

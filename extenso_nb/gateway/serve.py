@@ -113,7 +113,7 @@ def open_sources(texts: Sequence[str], *, cache_dir: Path | None = None) -> list
     """
     opened: dict[str, Source] = {}
     try:
-        for text in registry.expanded(texts):
+        for text in sources_in_full(texts):
             source = open_source(text, cache_dir=cache_dir, taken=opened)
             if source.name in opened or source.name == STORAGE:
                 close_sources([source])

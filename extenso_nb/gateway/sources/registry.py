@@ -42,14 +42,12 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "cdse": Kind("Copernicus Data Space Ecosystem: all missions, the reference catalogue", "cdse:CdseSource", "cdse"),
     "google": Kind("Google's public bucket of Sentinel-2", "google:GoogleSource"),
-    "meeo": Kind("MEEO's public buckets of Sentinel-5P", "meeo:MeeoSource"),
+    "meeo": Kind("MEEO's public buckets of Sentinel-5P and -3", "meeo:MeeoSource"),
     "planetary_computer": Kind(
         "Microsoft's Planetary Computer", "planetary_computer:PlanetaryComputer", "planetary_computer"
     ),
     "asf": Kind("Alaska Satellite Facility: Sentinel-1, nothing of it cold", "asf:AsfSource", "earthdata"),
-    "earth_search": Kind(
-        "Element 84's Earth Search: a catalogue of Sentinel-2 and -1", "earth_search:EarthSearch"
-    ),
+    "earth_search": Kind("Element 84's Earth Search: a catalogue of Sentinel-2 and -1", "earth_search:EarthSearch"),
     "dhus": Kind("a hub that speaks SciHub's protocol", "dhus:DhusSource", "dhus", "url", ":https://HOST/dhus"),
     "sobloo": Kind("Sobloo's protocol", "sobloo:SoblooSource", "sobloo", "url", "[:URL]"),
     "eodag": Kind(
