@@ -76,7 +76,7 @@ def plain(body: Any) -> BaseGeometry | None:
     within = west >= -180 and east <= 180 and south >= -90 and north <= 90  # False if any is NaN
     if not within or (east - west > 180 and np.abs(np.diff(ring[:, 0])).max() > 180):
         return None
-    made: BaseGeometry = shapely.polygons(ring)
+    made = shapely.Polygon(ring)
     return made if shapely.is_valid(made) else None
 
 
