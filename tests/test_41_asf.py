@@ -193,6 +193,7 @@ def patient() -> Iterator[FarAsf]:
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orderby", ["beginposition asc", "endposition desc", "size asc"])
 def test_crowds_and_gaps_lose_and_double_nothing(patient: FarAsf, orderby: str) -> None:
     """Years with nothing, days with thousands, in an order of the server's own: a span that comes full is halved."""
@@ -234,6 +235,31 @@ def test_too_many_to_look_through_is_refused(far: FarAsf, monkeypatch: pytest.Mo
     with pytest.raises(InvalidRequest, match="60 products"):
         found(far.source, "producttype:GRD", "size desc")
     assert len(found(far.source, "producttype:GRD", rows=60)) == 60
+
+
+@pytest.mark.parametrize(
+    ("q", "count"),
+    [
+        ("endposition:[0001-01-01T00:00:00Z TO *]", 1), ("beginposition:[* TO 9999-12-31T23:59:59.999Z]", 1),
+        ("beginposition:[0001-01-01T00:00:00Z TO 0001-01-02T00:00:00Z]", 0), ("endposition:[9999-12-31T23:59:59Z TO *]", 0),
+        ("beginposition:[9999-12-31T23:59:59Z TO *] OR endposition:[* TO 0001-01-01T00:00:00Z]", 0),
+        ("identifier:S1A_IW_GRDH_1SDV_9999*", 0), ("identifier:S1A_IW_GRDH_1SDV_0001*", 0),
+        ("identifier:S1A_IW_GRDH_1SDV_2024061*", 0), ("identifier:S1A_IW_GRDH_1SDV_2024060*", 1),
+        ("identifier:S1A_IW_GRDH_1SDV_20241301T*", 0), ("identifier:S1A_IW_GRDH_1SDV_20240601T053000_2*", 1),
+        (f"identifier:{named(0)}", 1), (f"filename:{named(0)}.SAFE", 1), (f"identifier:{named(1)}", 0),
+        ("identifier:*", 1), ("identifier:S*", 1), ("identifier:S1?_IW*", 1), ("identifier:S1Z*", 0),
+        ("identifier:/S1A_IW_GRDH_.*/", 1), ("identifier:[S1A TO S1B]", 1), ('S1A_IW_GRDH AND "SAR-C"', 0),
+        ('footprint:"Intersects(LINESTRING(11 40, 11 50))"', 1), ('footprint:"Intersects(LINESTRING(5 46, 15 46))"', 1),
+        ('footprint:"Intersects(POLYGON((-180 -90, 180 -90, 180 90, -180 90, -180 -90)))"', 1),
+        ('footprint:"Intersects(MULTIPOINT((11 46), (-150 3)))"', 1), ('footprint:"Contains(46, 11)"', 1),
+        ('footprint:"Intersects(POLYGON((9 44, 13 44, 9 48, 9 44)))" AND footprint:"Intersects(46, 11)"', 1),
+    ],
+)  # fmt: skip
+def test_odd_queries_are_right(far: FarAsf, q: str, count: int) -> None:
+    far.hold(held(0))
+    got = found(far.source, q)
+    assert got == forty.right("S1", q, "beginposition asc", held=(as_told(held(0)),))
+    assert len(got) == count, q
 
 
 # --- lookup ----------------------------------------------------------------------------------------------------------

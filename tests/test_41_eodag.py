@@ -97,6 +97,12 @@ def test_an_area_across_the_antimeridian_is_two(far: FarEodag) -> None:
     assert "182" not in far.asked[1]["$filter"]
 
 
+@pytest.mark.parametrize("q", ["endposition:[0001-01-01T00:00:00Z TO *]", "beginposition:[* TO 9999-12-31T23:59:59Z]"])
+def test_years_without_products_are_asked_for_as_they_can_be(far: FarEodag, q: str) -> None:
+    far.hold(some("S2"))
+    assert len(searched(far.source, "S2", q)) == 1
+
+
 def test_what_is_not_known_is_said(far: FarEodag) -> None:
     hits = far.source.search("S1", query.parse("producttype:RAW"), start=0, rows=10, orderby="")
     assert hits.total == 0
