@@ -540,10 +540,11 @@ def format(product: ProductId) -> str:  # noqa: A001 - parse and format are each
 
 def strip(text: str) -> str:
     """The last part of a path, without .SAFE, .SEN3, .nc, .zarr and .zip at its end."""
-    name = re.split(r"[/\\]", text.rstrip("/\\"))[-1]
-    for pattern in (r"\.zip", r"\.(?:SAFE|SEN3|nc|zarr)"):
-        name = re.sub(pattern + r"\Z", "", name, flags=re.IGNORECASE | re.ASCII)
-    return name
+    name = re.split(r"[/\\]", text.rstrip("/\\"))[-1] if "/" in text or "\\" in text else text
+    return _EXTENSIONS.sub("", name, count=1)
+
+
+_EXTENSIONS = re.compile(r"(?:\.(?:SAFE|SEN3|nc|zarr))?(?:\.zip)?\Z", re.IGNORECASE | re.ASCII)
 
 
 _SPELLINGS = {"1": "S1", "2": "S2", "3": "S3", "5": "S5P", "5p": "S5P", "5precursor": "S5P"}

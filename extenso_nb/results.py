@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
@@ -152,15 +153,18 @@ class SearchResult(Sequence[Product]):
         import numpy as np
         import shapely
 
-        texts = np.array(
-            [json.dumps(product.footprint) if product.footprint else None for product in self._products], dtype=object
-        )
-        shapes = shapely.from_geojson(texts, on_invalid="ignore") if len(texts) else texts
-        lost = [
-            product.id
-            for product, text, shape in zip(self._products, texts, shapes, strict=True)
-            if text is not None and shape is None
-        ]
+        shapes = np.full(len(self), None, dtype=object)
+        given = {at: product.footprint for at, product in enumerate(self._products) if product.footprint}
+        rings = {at: ring for at, footprint in given.items() if (ring := _only_ring(footprint)) is not None}
+        if rings:  # most are: these take a quarter of the time that their text takes
+            corners = np.array([place for ring in rings.values() for place in ring], dtype=np.float64)
+            owners = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings.values()])
+            shapes[list(rings)] = shapely.polygons(shapely.linearrings(corners, indices=owners))
+        others = [at for at in given if at not in rings]
+        if others:
+            texts = np.array([json.dumps(given[at]) for at in others], dtype=object)
+            shapes[others] = shapely.from_geojson(texts, on_invalid="ignore")
+        lost = [self._products[at].id for at in others if shapes[at] is None]
         if lost:
             warnings.warn(
                 f"{len(lost)} footprints are not GeoJSON geometries and are None in .gdf: {_html.value_text(lost)}",
@@ -224,6 +228,23 @@ class SearchResult(Sequence[Product]):
         return _html.sheet(
             caption, [_card(product, pictures.get(product.id)) for product in shown], note=" · ".join(note)
         )
+
+
+def _only_ring(footprint: Mapping[str, Any]) -> Sequence[Sequence[float]] | None:
+    """The ring of a polygon that has one, closed, of finite lon/lat; None for every other geometry, and what is none."""
+    rings = footprint.get("coordinates") if footprint.get("type") == "Polygon" else None
+    if not isinstance(rings, (list, tuple)) or len(rings) != 1:
+        return None
+    ring = rings[0]
+    try:
+        values = [value for place in ring for value in place]
+        is_ring = len(ring) >= 4 and ring[0] == ring[-1] and set(map(len, ring)) == {2}
+    except TypeError:
+        return None
+    is_number = (
+        set(map(type, values)) <= {float, int} and max(map(abs, values)) < 1e6 and not any(map(math.isnan, values))
+    )
+    return ring if is_ring and is_number else None
 
 
 def _feature(product: Product) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from extenso_nb.gateway.sources import Source, lacking
 from extenso_nb.gateway.sources.eodag import PRESETS, EodagSource
 from extenso_nb.models import Product
 
+pytest.importorskip("eodag", reason="the extra `eodag` is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # eodag and what it stands on
 
 
@@ -94,6 +95,12 @@ def test_an_area_across_the_antimeridian_is_two(far: FarEodag) -> None:
     searched(far.source, "S1", q)
     assert [asked["$filter"].count("Intersects") for asked in far.asked] == [1, 1]
     assert "182" not in far.asked[1]["$filter"]
+
+
+@pytest.mark.parametrize("q", ["endposition:[0001-01-01T00:00:00Z TO *]", "beginposition:[* TO 9999-12-31T23:59:59Z]"])
+def test_years_without_products_are_asked_for_as_they_can_be(far: FarEodag, q: str) -> None:
+    far.hold(some("S2"))
+    assert len(searched(far.source, "S2", q)) == 1
 
 
 def test_what_is_not_known_is_said(far: FarEodag) -> None:

@@ -22,7 +22,7 @@ from shapely.geometry.base import BaseGeometry
 
 from extenso_nb import _html
 from extenso_nb.aoi import sphere
-from extenso_nb.aoi.build import box, shown
+from extenso_nb.aoi.build import box, plain, shown
 from extenso_nb.aoi.files import SUFFIXES, content_shapes, file_shapes, frame_shapes, upload_shapes
 from extenso_nb.aoi.text import TWO_NUMBERS, bare, bbox_numbers, geojson_shapes, json_shapes, wkt_shapes
 from extenso_nb.errors import AreaError
@@ -124,6 +124,8 @@ def valid_footprint(geometry: Any) -> BaseGeometry:
         return geometry.geometry
     if isinstance(geometry, str):
         return sphere.united(list(wkt_shapes(geometry, close=True)))
+    if (ready := plain(geometry)) is not None:
+        return ready
     body = geometry if isinstance(geometry, Mapping) else getattr(geometry, "__geo_interface__", None)
     return sphere.united(list(geojson_shapes(body, "footprint", None, close=True)))
 

@@ -20,7 +20,7 @@ from extenso_nb.query import KEYWORDS, Field, Query
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-__all__ = ["LEVELS", "NEVER_TOLD", "NOTHING", "Params", "Words", "fits", "rectangle"]
+__all__ = ["LEVELS", "NEVER_TOLD", "NOTHING", "Params", "Words", "fits", "rectangle", "window"]
 
 LEVELS = {
     "GRD_HD": ("GRD", "L1"),
@@ -66,6 +66,7 @@ _NAMES = frozenset({"identifier", "title", "id", "filename"})
 _LONGEST = timedelta(days=1)
 """No product is sensed for longer than this; an orbit takes 99 minutes."""
 _ORBITS = 999_999
+_OLDEST, _NEWEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 Window: TypeAlias = tuple[Any, Any]
 """From, to, both included; None is an open end."""
@@ -205,10 +206,16 @@ def _known(name: str, words: Iterable[str]) -> tuple[str, frozenset[str]] | None
     return (name, found) if found else None
 
 
+def window(bounds: Bounds) -> Window:
+    """From when to when: years in which there are products, so that a day more or less is a moment, too."""
+    low, high = cast("tuple[datetime | None, datetime | None]", (bounds.low, bounds.high))
+    return None if low is None else max(low, _OLDEST), None if high is None else min(high, _NEWEST)
+
+
 def _by_bounds(name: str, bounds: Bounds) -> Params:
     low, high = cast("tuple[Any, Any]", (bounds.low, bounds.high))
     if name in {"beginposition", "endposition"}:
-        return Params(windows={name.removesuffix("position"): (low, high)})
+        return Params(windows={name.removesuffix("position"): window(bounds)})
     low = None if low is None else math.floor(low) + 1 if not bounds.low_inclusive else math.ceil(low)
     high = None if high is None else math.ceil(high) - 1 if not bounds.high_inclusive else math.floor(high)
     if name == "orbitnumber":
@@ -251,7 +258,7 @@ def _moments(digits: str) -> Window | None:
             first = datetime.strptime(digits[:length], form).replace(tzinfo=UTC)
         except ValueError:
             continue
-        if len(digits) >= length:
+        if len(digits) >= length and _OLDEST <= first < _NEWEST:
             days = {8: 1, 6: 31, 4: 366}.get(length)
             return first, first + (timedelta(seconds=1) if days is None else timedelta(days=days))
     return None

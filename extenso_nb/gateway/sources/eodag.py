@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from extenso_nb.errors import ExtensoError, InputError, NoQuicklook, ProductOffline, SourceUnavailable, UnknownProduct
 from extenso_nb.gateway.sources import Content, Credentials, Hits, Limits, Profile, cannot
-from extenso_nb.gateway.sources.asf_params import NOTHING, Params, Words, fits, rectangle
+from extenso_nb.gateway.sources.asf_params import NOTHING, Params, Words, fits, rectangle, window
 from extenso_nb.gateway.sources.record import instant, named, number, product_of, whole
 from extenso_nb.gateway.sources.remote import Remote
 from extenso_nb.gateway.sources.translate import Asked, Clause, keywords_in, translate
@@ -399,8 +399,7 @@ class _EodagWords(Words):
         if name == "footprint" and clause.shape is not None:
             return Asked(Params(area=rectangle(clause.shape[1])), exact=False)
         if name in {"beginposition", "endposition"} and clause.bounds is not None:
-            window = (clause.bounds.low, clause.bounds.high)
-            return Asked(Params(windows={name.removesuffix("position"): window}), exact=False)
+            return Asked(Params(windows={name.removesuffix("position"): window(clause.bounds)}), exact=False)
         return None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from extenso_nb.aoi import valid_footprint
 from extenso_nb.errors import AreaError, ProductIdError
 from extenso_nb.models import Product
-from extenso_nb.products import ProductId, parse, strip
+from extenso_nb.products import ProductId, parse
 
 __all__ = ["instant", "named", "number", "product_of", "whole"]
 
@@ -20,7 +20,7 @@ def named(text: object) -> ProductId | None:
     if not isinstance(text, str):
         return None
     try:
-        return parse(strip(text))
+        return parse(text)
     except ProductIdError:
         return None
 
@@ -95,8 +95,12 @@ def _footprint(given: Any) -> dict[str, Any] | None:
         shape = valid_footprint(given)
     except AreaError:
         return None
+    import shapely
     import shapely.geometry
 
+    if shape.geom_type == "Polygon" and not shapely.get_num_interior_rings(shape):
+        # The same as below, without a Python object for each vertex on the way.
+        return {"type": "Polygon", "coordinates": (tuple(map(tuple, shapely.get_coordinates(shape).tolist())),)}
     found: dict[str, Any] = shapely.geometry.mapping(shape)
     return found
 
