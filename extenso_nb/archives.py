@@ -174,7 +174,7 @@ def _checked(name: str, secrets: credentials.Secrets) -> str | None:
         check_login = getattr(source, "check_login", None)
         if not callable(check_login):
             return "the service has no way to; the first order tells."
-        check_login()
+        doubt: str | None = check_login()
     except SourceUnavailable as error:
         if error.details.get("status") in _REFUSED:
             raise AccessError(
@@ -186,7 +186,7 @@ def _checked(name: str, secrets: credentials.Secrets) -> str | None:
         close = getattr(source, "close", None)
         if callable(close):
             close()
-    return None
+    return doubt
 
 
 def forget(name: str) -> list[str]:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from extenso_nb import _html, errors, models, progress, retry, wire
+from extenso_nb.refusals import from_response
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -78,7 +79,7 @@ def test_every_error_crosses_http(kind: type[errors.ExtensoError]) -> None:
         "timestamp": "2026-01-01T00:00:00Z",
         "details": sent.details,
     }
-    got = errors.from_response(int(kind.status or 0), json.loads(json.dumps(body)), request="GET /x")
+    got = from_response(int(kind.status or 0), json.loads(json.dumps(body)), request="GET /x")
     assert type(got) is kind
     assert (got.message, got.hint, got.correlation_id) == (sent.message, sent.hint, "c-2")
     assert got.details == sent.details
@@ -90,7 +91,7 @@ def test_query_error_points_over_http() -> None:
         "No keyword `cloud`.", query="cloud:3 AND x:1", position=0, suggestion="cloudcoverpercentage"
     )
     body = {"message": sent.message, "hint": sent.hint, "internalCode": sent.code, "details": sent.details}
-    got = errors.from_response(400, json.loads(json.dumps(body)), request="GET /q")
+    got = from_response(400, json.loads(json.dumps(body)), request="GET /q")
     assert isinstance(got, errors.QueryError)
     assert (got.query, got.position, got.suggestion) == (sent.query, 0, "cloudcoverpercentage")
     lines = str(errors.QueryError("Bad.", query="a:1 OR", position=6)).splitlines()
@@ -115,7 +116,7 @@ def test_query_error_points_over_http() -> None:
     ),
 )
 def test_any_answer_becomes_an_error(status: int, body: Any) -> None:
-    found = errors.from_response(status, body, request="GET /x", retry_after=3.0)
+    found = from_response(status, body, request="GET /x", retry_after=3.0)
     assert isinstance(found, errors.ExtensoError)
     assert str(found)
     assert type(pickle.loads(pickle.dumps(found))) is type(found)
@@ -124,7 +125,7 @@ def test_any_answer_becomes_an_error(status: int, body: Any) -> None:
 
 
 def test_a_proxy_is_no_gateway() -> None:
-    found = errors.from_response(502, None, request="GET /orders")
+    found = from_response(502, None, request="GET /orders")
     assert isinstance(found, errors.SourceUnavailable)
     assert "GET /orders" in found.message
     assert "not by an extenSO gateway" in found.message

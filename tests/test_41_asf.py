@@ -402,6 +402,19 @@ def test_a_wrong_password_is_tried_once() -> None:
         assert read(far.source, named(0)) == DATA
 
 
+def test_a_login_can_be_checked_before_it_is_kept() -> None:
+    given: dict[str, str] = dict(PASSWORD)
+    with FarAsf(lambda: given) as far:
+        assert far.source.check_login() is None
+        assert len(far.logins) == 1
+        given = {"token": "one's own"}
+        assert "first delivery" in str(far.source.check_login())
+    given = {"username": "someone", "password": "wrong"}
+    with FarAsf(lambda: given) as far, pytest.raises(SourceUnavailable, match="refused") as caught:
+        far.source.check_login()
+    assert caught.value.details["status"] == 401
+
+
 def test_a_token_of_the_users_own_is_used_as_it_is() -> None:
     given: dict[str, str] = {}
     with FarAsf(lambda: given) as far:

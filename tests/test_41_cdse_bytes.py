@@ -247,6 +247,20 @@ def test_a_wrong_password_is_tried_once(far: FarCdse) -> None:
     assert whole(far.source.open(far.server.add(9))) == DATA
 
 
+def test_a_login_can_be_checked_before_it_is_kept(far: FarCdse) -> None:
+    assert far.source.check_login() is None
+    assert far.server.logins == 1
+    far.given = {"s3_access_key": "key", "s3_secret_key": "secret"}
+    assert "first delivery" in str(far.source.check_login())
+
+
+def test_a_wrong_password_is_found_by_checking(far: FarCdse) -> None:
+    far.given = {"username": "someone", "password": "wrong"}
+    with pytest.raises(SourceUnavailable, match="Invalid user credentials") as caught:
+        far.source.check_login()
+    assert caught.value.details["status"] == 401
+
+
 def test_another_account_is_another_session(far: FarCdse) -> None:
     assert whole(far.source.open(far.server.add(1))) == DATA
     far.given = {"username": "another", "password": "right"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from hypothesis import strategies as st
 from scripted_http import Reply
 
 from extenso_nb import products
-from extenso_nb.errors import InvalidRequest, SourceUnavailable
+from extenso_nb.errors import InvalidRequest, NoQuicklook, SourceUnavailable, UnknownProduct
+from extenso_nb.gateway.catalogue import Catalogue
+from extenso_nb.gateway.sources.cdse_stac import CdseStac
 from extenso_nb.gateway.sources.record import product_of
 from extenso_nb.gateway.sources.stac import CDSE_TERMS, cdse_shelf
 from extenso_nb.gateway.sources.stac_items import archive_of, identity_of, product_from
@@ -652,3 +655,24 @@ def test_all_pages_are_of_one_size(far: FarCdseStac) -> None:
     for start in range(0, 230, 20):
         far.source.search("S2", parse("*"), start=start, rows=20, orderby="beginposition desc")
     assert [body["limit"] for body in far.server.bodies] == [100, 100, 100]
+
+
+# --- as a source -----------------------------------------------------------------------------------------------------
+def test_as_a_source_it_is_searched_and_delivers_nothing() -> None:
+    with FarCdseStac() as bed, closing(CdseStac(url=f"{bed.server.url}/stac", stall_seconds=0.5)) as source:
+        held = [product for product in forty.population() if product.collection == "S2"]
+        for product in held:
+            bed.hold(product)
+        name = held[0].id
+        hits = source.search("S2", parse(f"identifier:{name}"), start=0, rows=10, orderby="beginposition asc")
+        assert [product.sources for product in hits.products] == [("cdse_stac",)]
+        assert list(source.find((name,))) == [name]
+        assert source.check() is None
+        with pytest.raises(SourceUnavailable, match="is a catalogue") as caught:
+            source.open(name)
+        assert "`cdse`" in caught.value.hint
+        with pytest.raises(NoQuicklook):
+            source.quicklook(name)
+        with pytest.raises(UnknownProduct):
+            source.quicklook("S2C" + name[3:])
+        assert Catalogue([source]).undeliverable(held[0]) is not None

@@ -21,6 +21,7 @@ from extenso_nb import errors, wire
 from extenso_nb.gateway.app import create_app
 from extenso_nb.gateway.serve import _bound
 from extenso_nb.models import Account, Delivery, DeliveryMetadata, Estimate, Health, Order, Page, Product, SignedUrl
+from extenso_nb.refusals import from_response
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def refused(answer: httpx.Response, kind: type[errors.ExtensoError]) -> errors.E
     """The error of an answer, after looking that its body is the one of the API."""
     body = answer.json()
     assert {"correlationId", "hint", "internalCode", "message", "timestamp"} <= body.keys(), body
-    error = errors.from_response(answer.status_code, body, request="test")
+    error = from_response(answer.status_code, body, request="test")
     assert type(error) is kind, (answer.status_code, body)
     assert error.hint
     return error

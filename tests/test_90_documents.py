@@ -64,7 +64,7 @@ def test_the_readme_runs(home: dict[str, str], tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_readme_delivers_into_a_bucket(home: dict[str, str], tmp_path: Path, s3: str) -> None:
-    (first,), (second,) = blocks(ROOT / "README.md", "python"), blocks(ROOT / "README.md", "py")
+    (first,), (_, second) = blocks(ROOT / "README.md", "python"), blocks(ROOT / "README.md", "py")
     first = first[: first.index("order = ")]
     second = second.replace("https://s3.example.org/my-bucket", f"{s3}/deliveries")
     second = second.replace('access_key="..."', f'access_key="{ACCESS}"').replace('"..."', f'"{SECRET}"')

@@ -13,6 +13,7 @@ from extenso_nb import errors, retry, wire
 from extenso_nb.client.auth import Credentials
 from extenso_nb.client.drive import Exclusive, Reply, Send, Sleep, Steps, Unanswered, Work, bare
 from extenso_nb.models import Noun, Page
+from extenso_nb.refusals import from_response
 
 __all__ = ["LONGEST_RETRY_AFTER", "REPEATED", "Exchange", "Gone", "asked_wait"]
 
@@ -226,7 +227,7 @@ def fail(verb: wire.Verb, path: Mapping[str, object], reply: Reply) -> NoReturn:
     if 200 <= reply.status < 300:
         raise errors.GatewayFault(f"{request} was answered with HTTP {reply.status}, which says nothing here.")
     after = asked_wait(reply)
-    raise errors.from_response(reply.status, _error_body(reply), request=request, retry_after=after)
+    raise from_response(reply.status, _error_body(reply), request=request, retry_after=after)
 
 
 def asked_wait(reply: Reply) -> float | None:

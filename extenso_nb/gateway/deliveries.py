@@ -334,10 +334,10 @@ class Deliveries:
         event = None
         if _asks(polls):
             try:
-                self.catalogue.sources[source].warm_up(delivery.product_id)
+                told = self.catalogue.sources[source].warm_up(delivery.product_id)
             except Exception as error:  # noqa: BLE001 - a source may raise anything; the delivery must come to an end
                 return self.transfers.failure(delivery_id, error, source)
-            event = "warm-up asked for"
+            event = told or "warm-up asked for"
         later = _in(COLD_POLL_SECONDS)
         turn = {"attempt": attempt, "polls": polls + 1}
         self.store.advance(delivery_id, "warming", event=event, source=source, next_attempt_at=later, **turn)

@@ -129,8 +129,11 @@ class Source(Protocol):
     def find(self, product_ids: tuple[str, ...]) -> dict[str, Product]:
         """Products by identifier; those not held are left out."""
 
-    def warm_up(self, product_id: str) -> None:
-        """Ask for a product that is not online to be brought back. Nothing happens for one that is."""
+    def warm_up(self, product_id: str) -> str | None:
+        """Ask for a product that is not online to be brought back. Nothing happens for one that is.
+
+        Gives what to say of it where a source cannot be asked for that; None where it was asked.
+        """
 
     def open(self, product_id: str) -> Content:
         """The bytes of an online product. Raises UnknownProduct."""

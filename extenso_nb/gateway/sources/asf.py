@@ -76,6 +76,7 @@ class AsfSource:
         self.name = name
         self._api, self._urs = api.rstrip("/"), login.rstrip("/")
         self._downloads = frozenset(host.lower() for host in downloads)
+        self._credentials = credentials
         self._login = Login(name, "earthdata", credentials, self._exchange)
         self._remote = Remote(
             name,
@@ -96,6 +97,17 @@ class AsfSource:
     def lacks(self) -> str | None:
         """What is missing before anything can be fetched."""
         return self._login.lacks()
+
+    def check_login(self) -> str | None:
+        """Log in once; why that was not tried, where a token was given.
+
+        Raises SourceUnavailable, with `status` in `details` where the password is refused.
+        """
+        if (self._credentials() or {}).get("token"):
+            return "a token is tried by the first delivery."
+        assert self._remote.authorise is not None
+        self._remote.authorise.header()
+        return None
 
     # -- the protocol ------------------------------------------------------------------------------------------------
     def search(self, collection: str, query: Query, *, start: int, rows: int, orderby: str) -> Hits:

@@ -272,11 +272,23 @@ class CdseSource:
         except SourceUnavailable:
             return None  # it is not held in any case
 
-    def warm_up(self, product_id: str) -> None:
+    def warm_up(self, product_id: str) -> str:
         """Nothing that could be asked for: what is not online is ordered in the Data Workspace of CDSE alone, by hand.
 
         So whoever waits for a product looks again now and then whether it is online, and asks other sources meanwhile.
         """
+        return "offline; it can only be ordered by hand, in the Data Workspace of CDSE, and is looked at again"
+
+    def check_login(self) -> str | None:
+        """Log in once; why that was not tried, where there is no password.
+
+        Raises SourceUnavailable, with `status` in `details` where the password is refused.
+        """
+        if self._password() is None:
+            return "keys of the bucket are tried by the first delivery."
+        assert self._remote.authorise is not None
+        self._remote.authorise.header()
+        return None
 
     # -- bytes -------------------------------------------------------------------------------------------------------
     def open(self, product_id: str) -> Content:

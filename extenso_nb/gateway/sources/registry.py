@@ -41,6 +41,7 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "cdse": Kind("Copernicus Data Space Ecosystem: all missions, the reference catalogue", "cdse:CdseSource", "cdse"),
+    "cdse_stac": Kind("the other catalogue of CDSE, for searches while the first is down", "cdse_stac:CdseStac"),
     "google": Kind("Google's public bucket of Sentinel-2", "google:GoogleSource"),
     "meeo": Kind("MEEO's public buckets of Sentinel-5P and -3", "meeo:MeeoSource"),
     "planetary_computer": Kind(
@@ -57,7 +58,7 @@ KINDS: dict[str, Kind] = {
 """All kinds, in the order in which they are told."""
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "open": ("google", "meeo", "planetary_computer", "earth_search"),
-    "live": ("cdse", "asf", "google", "meeo", "planetary_computer", "earth_search"),
+    "live": ("cdse", "cdse_stac", "asf", "google", "meeo", "planetary_computer", "earth_search"),
 }
 """Several of them by one name: those that want no account, and all that are there today."""
 

@@ -124,9 +124,9 @@ class Resting:
         """As the source's."""
         return self._tried(lambda: self.source.find(product_ids))
 
-    def warm_up(self, product_id: str) -> None:
+    def warm_up(self, product_id: str) -> str | None:
         """As the source's."""
-        self._tried(lambda: self.source.warm_up(product_id))
+        return self._tried(lambda: self.source.warm_up(product_id))
 
     def open(self, product_id: str) -> Content:
         """As the source's; what fails while it is read counts for the bytes."""
