@@ -177,3 +177,11 @@ def test_a_window_beyond_the_end_walks_nowhere_and_one_too_deep_is_refused() -> 
     with pytest.raises(InvalidRequest, match="deeper"):
         far.window(10**9, 10)
     assert far.asked == [20, 20]
+
+
+def test_who_only_counts_gets_one_product() -> None:
+    far = Catalogue()
+    assert far.window(0, 1).total == 60
+    assert far.asked == [1]
+    assert ids(far.window(0, 10)) == [product.id for product in SORTED[:10]]
+    assert far.asked == [1, 20]

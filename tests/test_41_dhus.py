@@ -55,7 +55,7 @@ def shared() -> Iterator[FarDhus]:
 
 @pytest.fixture
 def far() -> Iterator[FarDhus]:
-    with FarDhus(stall_seconds=0.5) as far:
+    with FarDhus(stall_seconds=1.0) as far:
         yield far
 
 

@@ -40,7 +40,7 @@ def shared() -> Iterator[FarSobloo]:
 
 @pytest.fixture
 def far() -> Iterator[FarSobloo]:
-    with FarSobloo(stall_seconds=0.5) as far:
+    with FarSobloo(stall_seconds=1.0) as far:
         yield far
 
 

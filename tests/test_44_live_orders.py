@@ -80,6 +80,8 @@ def test_four_products_are_delivered_and_open(named: str, four: list[tuple[Produ
             state = gateway.wait(order.id, 120)
             _, deliveries = gateway.store.deliveries(gateway.account, order_id=order.id)
             assert state == "delivered", [(item.product_id, item.error) for item in deliveries]
+            told = {bed.source.name: missions.split() for bed, (_, missions) in zip(beds, SETS[named], strict=True)}
+            assert all(item.product_id.partition("_")[0][:2] in "".join(told[str(item.source)]) for item in deliveries)
             arrived = {item.product_id: gateway.storage.folder / str(item.key) for item in deliveries}
             for product, path in four:
                 assert arrived[product.id].name == products.parse(product.id).archive_name

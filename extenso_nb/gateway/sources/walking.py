@@ -133,13 +133,17 @@ class Walks:
                     f"start={start:,} is deeper than pages of {self.name} are followed ({DEEPEST:,} products).",
                     hint="Narrow the query, by dates say, and search each part.",
                 )
-            walk.goal = self.largest if whole else min(max(start + rows - len(walk.products), FIRST), self.largest)
+            walk.goal = self.largest if whole else self._wanted(start + rows - len(walk.products))
             self._step(walk, query)
         if whole and walk.sorted is None:
             walk.sorted = order(walk.products.values(), orderby)
         found = walk.sorted if walk.sorted is not None else list(walk.products.values())
         total, open_end = self._count(walk, start + rows)
         return Hits(total, tuple(found[start : start + rows]), notes=open_end)
+
+    def _wanted(self, missing: int) -> int:
+        """Products of the next page. Who asks for one wants to know how many there are."""
+        return 1 if missing == 1 else min(max(missing, FIRST), self.largest)
 
     def _step(self, walk: _Walk, query: Query) -> None:
         if walk.pages is None:
