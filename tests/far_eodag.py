@@ -83,6 +83,7 @@ class FarEodag:
         base = f"{self.server.url}/odata/v1"
         self.source = EodagSource(
             credentials,
+            pictures=(f"127.0.0.1:{self.server.port}",),
             largest=largest,
             settings={
                 "search": {

@@ -358,10 +358,10 @@ def test_a_token_is_kept_and_renewed_before_it_ends(far: FarPlanetaryComputer, m
     assert far.server.sas == 1
     clock = [azure_module.time.monotonic()]
     monkeypatch.setattr(azure_module.time, "monotonic", lambda: clock[0])
-    clock[0] += 3600 - 61
+    clock[0] += 3600 - 60 - 30
     whole(far.source, S5P)
     assert far.server.sas == 1
-    clock[0] += 2
+    clock[0] += 31
     whole(far.source, S5P)
     assert far.server.sas == 2
 

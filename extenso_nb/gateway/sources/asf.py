@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from extenso_nb.errors import NoQuicklook, SourceUnavailable, UnknownProduct
+from extenso_nb.errors import SourceUnavailable, UnknownProduct
 from extenso_nb.gateway.sources import Content, Credentials, Hits, Limits, Profile, cannot
 from extenso_nb.gateway.sources.asf_params import LEVELS, NEVER_TOLD, Params, Words
+from extenso_nb.gateway.sources.pictures import is_at, picture
 from extenso_nb.gateway.sources.record import instant, named, product_of, whole
 from extenso_nb.gateway.sources.remote import Remote
 from extenso_nb.gateway.sources.token import Login, Token
 from extenso_nb.gateway.sources.translate import keywords_in, translate
 from extenso_nb.gateway.sources.walking import Page, Search, Walks
+from extenso_nb.gateway.sources.words import parts_of, shown
 from extenso_nb.models import Product
 from extenso_nb.products import ProductId
 from extenso_nb.query import Query, order
@@ -41,6 +43,10 @@ SECOND = timedelta(seconds=1)
 DOWNLOADS = ("datapool.asf.alaska.edu", "sentinel1.asf.alaska.edu", "cumulus.asf.alaska.edu")
 """Hosts that may see the token: where products are, and where these redirect to before they sign."""
 LICENCE = "Accept the licence (EULA) of ASF in your Earthdata profile, at https://urs.earthdata.nasa.gov/profile."
+
+
+HOSTS = "asf.alaska.edu"
+"""Where all hosts of the archive are."""
 
 
 class AsfSource:
@@ -76,6 +82,7 @@ class AsfSource:
         self.name = name
         self._api, self._urs = api.rstrip("/"), login.rstrip("/")
         self._downloads = frozenset(host.lower() for host in downloads)
+        self._hosts = frozenset({HOSTS, parts_of(api).netloc, *self._downloads})
         self._credentials = credentials
         self._login = Login(name, "earthdata", credentials, self._exchange)
         self._remote = Remote(
@@ -138,6 +145,12 @@ class AsfSource:
         entry = self._entry(product_id)
         if entry.url is None:
             raise SourceUnavailable(f"{self.name} gives no address for {product_id}.", source=self.name)
+        if not is_at(entry.url, self._hosts):
+            raise SourceUnavailable(
+                f"{self.name} says that {product_id} is at {shown(entry.url)}, which is no host of its own.",
+                hint="It is not asked there: a catalogue should not lead the gateway elsewhere.",
+                source=self.name,
+            )
         content = self._remote.content(
             entry.identity.archive_name,
             entry.url,
@@ -149,14 +162,7 @@ class AsfSource:
 
     def quicklook(self, product_id: str) -> bytes:
         """The first picture of a product."""
-        entry = self._entry(product_id)
-        if entry.picture is None:
-            raise NoQuicklook(f"{self.name} has no picture of {product_id}.")
-        try:
-            return self._remote.get_bytes(entry.picture, authorised=False)
-        except UnknownProduct:
-            pass
-        raise NoQuicklook(f"{self.name} has no picture of {product_id}.")
+        return picture(self._remote, self._entry(product_id).picture, product_id, self._hosts)
 
     def check(self) -> None:
         """See whether it answers; how many products it has would take it long to count."""
@@ -182,8 +188,8 @@ class AsfSource:
 
     def _may_know(self, url: str) -> bool:
         """Whether the token may go to an address that the catalogue gave."""
-        parts = urlsplit(url)
-        return parts.netloc.lower() in self._downloads and parts.scheme == urlsplit(self._api).scheme
+        parts = parts_of(url)
+        return parts.netloc.lower() in self._downloads and parts.scheme == parts_of(self._api).scheme
 
     # -- entries -----------------------------------------------------------------------------------------------------
     def _entry(self, product_id: str) -> _Entry:

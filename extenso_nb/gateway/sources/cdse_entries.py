@@ -80,7 +80,11 @@ class Entry:
 
     def product(self, source: str) -> Product:
         """What the catalogue says, and the name where it says nothing."""
-        told = {item["Name"]: item.get("Value") for item in _dicts(self.raw.get("Attributes")) if "Name" in item}
+        told = {
+            item["Name"]: item.get("Value")
+            for item in _dicts(self.raw.get("Attributes"))
+            if isinstance(item.get("Name"), str)
+        }
         identity, collection = self.identity, self.identity.collection
         cloud = number(told.get("cloudCover"))
         known: dict[str, Any] = {

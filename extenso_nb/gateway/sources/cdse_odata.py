@@ -6,8 +6,9 @@ values that its keyword can have in a collection, and the catalogue is asked for
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -295,8 +296,10 @@ class OData:
         """Any of two or more; None where that is too long for a URL."""
         return _bracketed(" or ", parts)
 
-    def negated(self, part: str) -> str:
-        """What `part` does not ask for."""
+    def negated(self, part: str) -> str | None:
+        """What `part` does not ask for. Not of an area: what the catalogue takes to meet it may be more than meets it here."""
+        if _MEETS in part:
+            return None
         return f"not {part}" if part.startswith("(") else f"not ({part})"
 
     # -- by kind -----------------------------------------------------------------------------------------------------
@@ -357,7 +360,8 @@ class OData:
         before = {"tileid": "_T", "producttype": "_"}.get(name)
         if before is None or pattern is None or not re.fullmatch(r"\w+\*", pattern):
             return None
-        return Asked(_contains(before + pattern[:-1].upper()), exact=True)
+        # The letters of a type may stand in other places of a name as well: `_M` in `_MAR_`.
+        return Asked(_contains(before + pattern[:-1].upper()), exact=name == "tileid")
 
     def _in_name(self, text: str | None, form: str, where: str) -> Asked[str] | None:
         if text is None or not re.fullmatch(form, text):
@@ -485,6 +489,7 @@ def _pieces(pattern: str) -> list[str]:
 # --- areas -----------------------------------------------------------------------------------------------------------
 _CORNERS = 200
 """Of a polygon at most."""
+_MEETS = "OData.CSC.Intersects"
 _EDGE = 3.0
 """Degrees of an edge at most. The catalogue may draw it along a great circle, which leaves a long parallel by far."""
 
@@ -493,34 +498,61 @@ def _area(relation: str, shape: BaseGeometry) -> Asked[str] | None:
     """Products that meet an area: for what covers it, or lies within it, that is wider."""
     parts = list(getattr(shape, "geoms", [shape]))
     exact = relation == "Intersects" or (relation == "Contains" and shape.geom_type == "Point")
-    literals = []
+    literals: list[str] = []
     for part in parts:
-        said = _literal(part)
-        if said is None:
+        if part.is_empty:
             return None
-        literals.append(said[0])
-        exact = exact and said[1]
-    text = _any_of(f"OData.CSC.Intersects(area=geography'SRID=4326;{literal}')" for literal in literals)
+        said, whole = _literals(part)
+        literals += said
+        exact = exact and whole
+    text = _met(literals)
     if len(text) > LONGEST:
-        text, exact = f"OData.CSC.Intersects(area=geography'SRID=4326;{_ring(shape.envelope)}')", False
+        text, exact = _met(_boxes(*shape.bounds)), False
     return Asked(text, exact)
 
 
-def _literal(part: BaseGeometry) -> tuple[str, bool] | None:
-    """WKT of a part, and whether it is no more than that: what is no point or simple polygon becomes its box."""
+def _met(literals: Iterable[str]) -> str:
+    return _any_of(f"{_MEETS}(area=geography'SRID=4326;{literal}')" for literal in literals)
+
+
+def _literals(part: BaseGeometry) -> tuple[list[str], bool]:
+    """WKT that covers a part, and whether it is no more: what is no point or simple polygon is covered by boxes."""
     if part.geom_type == "Point":
         x, y = part.coords[0][:2]
-        return f"POINT({_figure(float(x))} {_figure(float(y))})", True
+        return [f"POINT({_figure(float(x))} {_figure(float(y))})"], True
     if part.geom_type == "Polygon":
         area = cast("Polygon", part)
-        for candidate in (area.segmentize(_EDGE), area):
-            if len(candidate.exterior.coords) <= _CORNERS:
-                return _ring(candidate), not area.interiors
-    box = part.envelope if part.envelope.geom_type == "Polygon" else part.envelope.buffer(1e-4).envelope
-    return (_ring(box), False) if not box.is_empty else None
+        short = area.segmentize(_EDGE)
+        if len(short.exterior.coords) <= _CORNERS:
+            return [_ring(short.exterior.coords)], not area.interiors
+    return list(_boxes(*part.bounds)), False
 
 
-def _ring(polygon: BaseGeometry) -> str:
-    ring = cast("Polygon", polygon).exterior.coords
+_WIDTH = 60.0
+"""Degrees of a box at most, from west to east."""
+
+
+def _boxes(west: float, south: float, east: float, north: float) -> Iterator[str]:
+    """Boxes that cover one, whether their edges are drawn along parallels or along great circles.
+
+    A great circle between two places of one latitude lies nearer to the pole than their parallel, half way by
+    atan(tan(latitude) / cos(half the width)). An edge that would cut something off is moved as far towards the equator.
+    """
+    west, south, east, north = west - 1e-4, south - 1e-4, east + 1e-4, north + 1e-4
+    count = max(1, math.ceil((east - west) / _WIDTH))
+    width = (east - west) / count
+
+    def moved(latitude: float) -> float:
+        steep = math.radians(min(max(latitude, -90.0), 90.0))
+        return math.degrees(math.atan(math.tan(steep) * math.cos(math.radians(width / 2))))
+
+    low = moved(south) if south > 0 else max(south, -90.0)
+    high = moved(north) if north < 0 else min(north, 90.0)
+    for number in range(count):
+        left, right = max(west + number * width, -180.0), min(west + (number + 1) * width, 180.0)
+        yield _ring([(left, low), (right, low), (right, high), (left, high), (left, low)])
+
+
+def _ring(ring: Iterable[Sequence[float]]) -> str:
     corners = ",".join(f"{_figure(float(x))} {_figure(float(y))}" for x, y, *_ in ring)
     return f"POLYGON(({corners}))"

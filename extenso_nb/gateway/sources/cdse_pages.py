@@ -69,6 +69,12 @@ class Pages:
             total = answer.total if total is None else total
             fresh = [(moment, raw) for raw in answer.entries if slice_.is_new(moment := self._moment(raw), raw)]
             slice_.skip += len(answer.entries)
+            if not answer.entries and (answer.more or slice_.skip < (slice_.total or 0)):
+                raise SourceUnavailable(
+                    f"{self.source} gives an empty page after {slice_.skip:,} of {slice_.total or 0:,} entries.",
+                    hint="Search again: entries may have been taken out meanwhile.",
+                    source=self.source,
+                )
             over = not answer.entries or (not answer.more and slice_.ends(short=len(answer.entries) < top))
             held += fresh
             ready = len(held) if over else next((n for n, item in enumerate(held) if item[0] == slice_.last), len(held))

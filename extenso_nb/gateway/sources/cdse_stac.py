@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from extenso_nb.errors import NoQuicklook, SourceUnavailable, UnknownProduct
+from extenso_nb.errors import SourceUnavailable, UnknownProduct
 from extenso_nb.gateway.sources import Content, Credentials, Hits, Limits, Profile
+from extenso_nb.gateway.sources.pictures import picture
 from extenso_nb.gateway.sources.remote import Remote
 from extenso_nb.gateway.sources.stac import CDSE_STAC, cdse_stac
 from extenso_nb.gateway.sources.stac_items import asset
+from extenso_nb.gateway.sources.words import parts_of
 from extenso_nb.models import Product
 from extenso_nb.query import Query
 
@@ -29,6 +31,7 @@ class CdseStac:
     ) -> None:
         self.name = name
         self._remote = Remote(name, stall_seconds=stall_seconds)
+        self._hosts = ("dataspace.copernicus.eu", "creodias.eu", parts_of(url).netloc)
         self._catalogue = cdse_stac(self._remote, url, name)
 
     def __repr__(self) -> str:
@@ -63,14 +66,7 @@ class CdseStac:
         item = next(iter(self._catalogue.items((product_id,))), None)
         if item is None:
             raise UnknownProduct(f"{self.name} does not have {product_id}.", source=self.name)
-        url = asset(item, "thumbnail").get("href")
-        if not isinstance(url, str) or not url.startswith(("https://", "http://")):
-            raise NoQuicklook(f"{self.name} has no picture of {product_id}.")
-        try:
-            return self._remote.get_bytes(url, authorised=False)
-        except UnknownProduct:
-            pass
-        raise NoQuicklook(f"{self.name} has lost its picture of {product_id}.")
+        return picture(self._remote, asset(item, "thumbnail").get("href"), product_id, self._hosts)
 
     def check(self) -> None:
         """As `Source` says; how many there are is not known."""

@@ -97,7 +97,7 @@ def _atom(answer: bytes, source: str) -> Feed:
         raise SourceUnavailable(f"{source} answers a search with a page: {title(answer)}.", source=source)
     try:
         root = ET.fromstring(answer)  # noqa: S314 - expat opens nothing else, and refuses entities that multiply
-    except ET.ParseError:
+    except (ET.ParseError, LookupError, ValueError):  # or in an encoding that expat does not know
         raise _malformed(source, "a search") from None
     parts = {_local(child): child.text for child in root}
     if "error" in parts:

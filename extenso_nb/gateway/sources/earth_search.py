@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
-from extenso_nb.errors import NoQuicklook, SourceUnavailable, UnknownProduct
+from extenso_nb.errors import SourceUnavailable, UnknownProduct
 from extenso_nb.gateway.sources import Content, Credentials, Hits, Limits, Profile
+from extenso_nb.gateway.sources.pictures import picture
 from extenso_nb.gateway.sources.remote import Remote
 from extenso_nb.gateway.sources.stac import Dialect, StacCatalogue
 from extenso_nb.gateway.sources.stac_items import asset
 from extenso_nb.gateway.sources.stac_query import Condition, Extension, Shelf, Terms, platforms
+from extenso_nb.gateway.sources.words import parts_of
 from extenso_nb.models import Product
 from extenso_nb.products import ProductId
 from extenso_nb.query import Query
@@ -87,6 +88,7 @@ class EarthSearch:
     ) -> None:
         self.name = name
         self._remote = Remote(name, stall_seconds=stall_seconds)
+        self._hosts = (*_PICTURE_HOSTS, parts_of(url).netloc)
         # `datetime` of a tile of Sentinel-2 is up to an hour after that of its datatake.
         slack = timedelta(hours=2)
         whole = Dialect(_TERMS, Extension, _lookups, sort_prefix="properties.", slack=slack)
@@ -133,13 +135,7 @@ class EarthSearch:
         entry = asset(self._item(product_id), "thumbnail")
         href, kind = entry.get("href"), str(entry.get("type", ""))
         url = None if kind not in {"image/jpeg", "image/png"} else _open_url(href)
-        if url is None:
-            raise NoQuicklook(f"{self.name} has no picture of {product_id} that is open to all.")
-        try:
-            return self._remote.get_bytes(url, authorised=False)
-        except UnknownProduct:
-            pass
-        raise NoQuicklook(f"{self.name} has lost its picture of {product_id}.")
+        return picture(self._remote, url, product_id, self._hosts)
 
     def assets(self, product_id: str) -> dict[str, str]:
         """URLs (https) of the files of a product, by their keys in the catalogue: `red`, `scl`, `vv` ...
@@ -169,11 +165,21 @@ _OPEN_BUCKETS = {"sentinel-cogs": "us-west-2", "e84-earth-search-sentinel-data":
 """Buckets that may be read without an account, and where they lie."""
 
 
+_PICTURE_HOSTS = (
+    "roda.sentinel-hub.com",
+    *(
+        f"{bucket}.s3{at}.amazonaws.com"
+        for bucket in (*_OPEN_BUCKETS, "sentinel-s2-l1c", "sentinel-s1-l1c")
+        for at in ("", ".us-west-2", ".eu-central-1")
+    ),
+)
+
+
 def _open_url(href: object) -> str | None:
     """An https URL that is open to all; None for what lies elsewhere."""
     if not isinstance(href, str):
         return None
-    parts = urlsplit(href)
+    parts = parts_of(href)
     if parts.scheme == "https":
         return href
     region = _OPEN_BUCKETS.get(parts.netloc)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from extenso_nb.errors import ExtensoError, InputError, NoQuicklook, ProductOffline, SourceUnavailable, UnknownProduct
+from extenso_nb.errors import ExtensoError, InputError, ProductOffline, SourceUnavailable, UnknownProduct
 from extenso_nb.gateway.sources import Content, Credentials, Hits, Limits, Profile, cannot
 from extenso_nb.gateway.sources.asf_params import NOTHING, Params, Words, fits, rectangle, window
+from extenso_nb.gateway.sources.pictures import picture
 from extenso_nb.gateway.sources.record import instant, named, number, product_of, whole
 from extenso_nb.gateway.sources.remote import Remote
 from extenso_nb.gateway.sources.translate import Asked, Clause, keywords_in, translate
@@ -60,6 +61,18 @@ MOST = 5000
 SECOND = timedelta(seconds=1)
 
 
+PICTURE_HOSTS = (
+    "copernicus.eu",
+    "creodias.eu",
+    "cloudferro.com",
+    "cnes.fr",
+    "wekeo2.eu",
+    "destination-earth.eu",
+    "amazonaws.com",
+)
+"""Hosts of the providers, from which pictures are fetched."""
+
+
 class EodagSource:
     """One provider of eodag behind the protocol of sources. Threads may share it; one at a time asks eodag.
 
@@ -70,6 +83,8 @@ class EodagSource:
         the file `~/.config/eodag/eodag.yml`, which is read, and variables that begin with EODAG__.
     provider
         A name of eodag's.
+    pictures
+        Hosts from which quicklooks are fetched, those below them included.
     name
         Of the source; `eodag:<provider>` when None.
     settings
@@ -93,6 +108,7 @@ class EodagSource:
         credentials: Credentials = lambda: None,
         *,
         provider: str = "cop_dataspace",
+        pictures: Iterable[str] = PICTURE_HOSTS,
         name: str | None = None,
         settings: Mapping[str, Any] | None = None,
         largest: int = LARGEST,
@@ -104,6 +120,7 @@ class EodagSource:
         self.provider, self.largest = provider, largest
         self._credentials, self._settings = credentials, dict(settings or {})
         self._remote = Remote(self.name, stall_seconds=stall_seconds)
+        self._pictures = tuple(pictures)
         self._walks = Walks(self.name, largest=largest, most=MOST)
         self._lock = threading.RLock()
         self._dag: Any = None
@@ -157,13 +174,7 @@ class EodagSource:
     def quicklook(self, product_id: str) -> bytes:
         """The picture that the catalogue names."""
         address = self._held(product_id).properties.get("eodag:quicklook")
-        if not isinstance(address, str) or not address.startswith(("https://", "http://")):
-            raise NoQuicklook(f"{self.name} has no picture of {product_id}.")
-        try:
-            return self._remote.get_bytes(address, authorised=False)
-        except UnknownProduct:
-            pass
-        raise NoQuicklook(f"{self.name} has no picture of {product_id}.")
+        return picture(self._remote, address, product_id, self._pictures)
 
     def check(self) -> None:
         """See whether it answers to a search for one product."""

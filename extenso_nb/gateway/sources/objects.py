@@ -18,6 +18,7 @@ from xml.etree import ElementTree as ET
 
 from extenso_nb.errors import DamagedProduct, NoQuicklook, SourceUnavailable, UnknownProduct
 from extenso_nb.gateway.sources import Content
+from extenso_nb.gateway.sources.pictures import PICTURES
 from extenso_nb.gateway.sources.record import named
 from extenso_nb.gateway.sources.remote import Remote
 from extenso_nb.gateway.sources.tree import leaf_at, tree_content
@@ -32,7 +33,6 @@ PAGE = 1000
 SIDE_BY_SIDE = 8
 """Listings at the same time at most."""
 _XML_LIMIT = 16 * 2**20
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ def picture_in(identity: ProductId, store: Store, root: str, objects: list[Objec
         picture = store.remote.get_bytes(store.url_of(f"{root}{chosen}"))
     except UnknownProduct as error:
         raise NoQuicklook(f"{store.remote.name} has no picture of {identity.id} any more.") from error
-    if not picture.startswith(_PICTURES):
+    if not picture.startswith(PICTURES):
         raise SourceUnavailable(
             f"{store.remote.name}: {chosen} of {identity.id} is no JPEG or PNG.", source=store.remote.name
         )

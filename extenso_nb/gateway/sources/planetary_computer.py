@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from extenso_nb.errors import ExtensoError, NoQuicklook, SourceUnavailable, UnknownProduct
 from extenso_nb.gateway.manifest import Manifest
@@ -22,9 +22,11 @@ from extenso_nb.gateway.sources.stac import Dialect, Item, StacCatalogue
 from extenso_nb.gateway.sources.stac_items import asset, product_from
 from extenso_nb.gateway.sources.stac_query import Condition, Shelf, Terms, platforms
 from extenso_nb.gateway.sources.tree import Leaf, leaf_at, tree_content
+from extenso_nb.gateway.sources.words import parts_of
 from extenso_nb.models import Product
 from extenso_nb.products import ProductId
 from extenso_nb.query import Query
+from extenso_nb.readers.entries import MEMBERS_MAX
 
 __all__ = ["PlanetaryComputer", "folder_of", "item_id"]
 
@@ -202,6 +204,10 @@ def _read(item: Item, source: str) -> Product | None:
 
 
 # --- the source ------------------------------------------------------------------------------------------------------
+_EMPTY = 100
+"""Pages of a listing after which one with nothing on it is no page any more."""
+
+
 class PlanetaryComputer:
     """Microsoft's Planetary Computer. No account is needed; a key makes it less sparing.
 
@@ -363,8 +369,8 @@ class PlanetaryComputer:
         while marker is not None:
             asked = wanted | ({"marker": marker} if marker else {})
             page, marker = self._listed(account, container, asked)
-            if marker in seen:
-                raise self._unreadable(account, container, "its pages lead in a circle")
+            if marker in seen or len(found) > MEMBERS_MAX or (not page and len(seen) > _EMPTY):
+                raise self._unreadable(account, container, "its pages lead in a circle, or do not end")
             seen.add(marker or "")
             found += [(blob.key.removeprefix(root), blob) for blob in page if blob.key.startswith(folder)]
         return found
@@ -473,7 +479,7 @@ def _place(href: object) -> tuple[str, str, str] | None:
     """
     if not isinstance(href, str):
         return None
-    parts = urlsplit(href)
+    parts = parts_of(href)
     found = re.fullmatch(r"([a-z0-9]{3,24})\.blob\.core\.windows\.net", parts.hostname or "")
     container, _, key = parts.path.lstrip("/").partition("/")
     if found is None or parts.scheme != "https" or not key or (found[1], container) not in _CONTAINERS.values():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import time
 import zlib
 from collections import deque
@@ -35,7 +34,7 @@ from extenso_nb.gateway.sources import Content
 from extenso_nb.gateway.sources.reading import Reading
 from extenso_nb.gateway.sources.token import Authorise, Token
 from extenso_nb.gateway.sources.watch import Streams, Watch
-from extenso_nb.gateway.sources.words import clean, is_page, shown, title, told
+from extenso_nb.gateway.sources.words import clean, is_page, keep_headers_out_of_logs, shown, title, told
 from extenso_nb.retry import retry_after_seconds
 
 __all__ = ["Authorise", "Remote", "Token"]
@@ -98,7 +97,7 @@ class Remote:
         self.authorise = authorise
         self._trusted = frozenset(host.lower() for host in trusted_hosts)
         self.credentials_hint = credentials_hint
-        _keep_headers_out_of_logs()
+        keep_headers_out_of_logs()
         self._http = _client(connect_seconds, stall_seconds)
         self._streams = Streams()
 
@@ -197,7 +196,7 @@ class Remote:
     ) -> Any:
         """Send JSON, or a form, and give the JSON of the answer; None for an empty one. 201, 202 and 204 are well.
 
-        The body goes to the origin that is asked and to `trusted_hosts`, and nowhere else.
+        JSON goes to the origin that is asked and to `trusted_hosts`, a form and `basic` to that origin only.
 
         Parameters
         ----------
@@ -216,7 +215,9 @@ class Remote:
             headers["content-type"], data = "application/x-www-form-urlencoded", urlencode(form).encode()
         elif body is not None:
             headers["content-type"], data = "application/json", json.dumps(body).encode()
-        answer = self._whole("POST", url, headers, data, limit, authorised=authorised, basic=basic)
+        # Passwords go to whom they are for, and not to hosts that are trusted with a token.
+        secret = form is not None or basic is not None
+        answer = self._whole("POST", url, headers, data, limit, authorised=authorised, basic=basic, secret=secret)
         return self._json(url, answer) if answer else None
 
     def knock(self, url: str, *, headers: Mapping[str, str]) -> int:
@@ -236,11 +237,14 @@ class Remote:
         *,
         authorised: bool,
         basic: tuple[str, str] | None = None,
+        secret: bool = False,
     ) -> bytes:
         collected = bytearray()
         headers["accept-encoding"] = "gzip"
         try:
-            with closing(self._request(method, url, headers, data, authorised=authorised, basic=basic)) as answer:
+            with closing(
+                self._request(method, url, headers, data, authorised=authorised, basic=basic, secret=secret)
+            ) as answer:
                 if answer.status not in ({200} if method == "GET" else {200, 201, 202, 204}):
                     raise answer.refusal(shown(url))
                 for block in answer.blocks():
@@ -271,30 +275,38 @@ class Remote:
         *,
         authorised: bool,
         basic: tuple[str, str] | None = None,
+        secret: bool = False,
     ) -> _Answer:
         """The answer that is no redirect, its body not read yet; a refused token is renewed once."""
         if basic is not None:
-            return self._follow(method, url, headers, data, _basic(*basic))
+            return self._follow(method, url, headers, data, _basic(*basic), secret=True)
         authorise = self.authorise if authorised else None
         sent = None if authorise is None else authorise.header()
-        answer = self._follow(method, url, headers, data, sent)
+        answer = self._follow(method, url, headers, data, sent, secret=secret)
         if authorise is None or sent is None or answer.status != 401 or not answer.secret:
             return answer
         answer.close()
         authorise.renew(sent)
-        return self._follow(method, url, headers, data, authorise.header())
+        return self._follow(method, url, headers, data, authorise.header(), secret=secret)
 
     def _follow(
-        self, method: str, url: str, headers: dict[str, str], data: bytes | None, authorization: str | None
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        data: bytes | None,
+        authorization: str | None,
+        *,
+        secret: bool = False,
     ) -> _Answer:
         origin, seen, here = _origin(url), set[str](), url
         while True:
             seen.add(here)
-            trusted = self._may_know(here, origin)
+            trusted = _origin(here) == origin if secret else self._may_know(here, origin)
             if data is not None and not trusted:
                 raise self._astray(f"{shown(url)} redirects what is sent to it to another host, {shown(here)}")
-            secret = {"authorization": authorization} if authorization is not None and trusted else {}
-            answer = self._send(method, here, headers | secret, data)
+            known = {"authorization": authorization} if authorization is not None and trusted else {}
+            answer = self._send(method, here, headers | known, data)
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or not location:
                 return answer
@@ -320,7 +332,9 @@ class Remote:
     def _may_know(self, url: str, origin: tuple[str, str, int | None]) -> bool:
         """Whether what is meant for the source may be sent to a URL."""
         scheme, host, port = _origin(url)
-        return (scheme, host, port) == origin or host in self._trusted or f"{host}:{port}" in self._trusted
+        usual = port in {origin[2], {"http": 80, "https": 443}.get(scheme)}
+        named = (usual and host in self._trusted) or f"{host}:{port}" in self._trusted
+        return (scheme, host, port) == origin or named
 
     def _astray(self, what: str) -> SourceUnavailable:
         return SourceUnavailable(
@@ -549,23 +563,6 @@ class _Unsigned(httpx.URL):
 
     def __str__(self) -> str:
         return shown(super().__str__())
-
-
-class _NoHeaders(logging.Filter):
-    """httpcore logs the headers of answers where all is logged; among them are cookies and signed URLs."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Always True: a line is shortened, not left out."""
-        name, _, _ = str(record.msg).partition(" ")
-        if name.startswith("receive_response_headers."):
-            record.msg, record.args = name, None
-        return True
-
-
-def _keep_headers_out_of_logs() -> None:
-    logger = logging.getLogger("httpcore.http11")
-    if not any(isinstance(known, _NoHeaders) for known in logger.filters):
-        logger.addFilter(_NoHeaders())
 
 
 _REASONS = {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from extenso_nb.errors import SourceUnavailable, UnknownProduct
 from extenso_nb.gateway.sources import Hits, cannot
@@ -31,7 +31,7 @@ from extenso_nb.gateway.sources.stac_query import (
     unanswerable,
 )
 from extenso_nb.gateway.sources.walking import Page, Search, Walks
-from extenso_nb.gateway.sources.words import shown
+from extenso_nb.gateway.sources.words import parts_of, shown
 from extenso_nb.models import Product
 from extenso_nb.products import ProductId
 from extenso_nb.query import Query
@@ -46,6 +46,8 @@ AT_ONCE = 100
 KEEP = 3600.0
 """Seconds for which it is known which collections there are."""
 _PAGES = 100
+_EMPTY = 20
+"""Pages in a row with nothing on them, that are said not to be the last."""
 """Pages of the list of collections at most."""
 
 
@@ -154,6 +156,7 @@ class StacCatalogue:
     def _walk(self, body: dict[str, Any], wanted: Callable[[], int]) -> Iterator[tuple[list[Item], int | None, bool]]:
         """Items and count of each page, on to the last; and whether it is that."""
         seen, here, limit = set[str](), dict(body), wanted()  # one for all: some count their pages
+        empty = 0
         while True:
             answer = self._asked("search", here | {"limit": limit})
             items = self._features(answer)
@@ -162,8 +165,9 @@ class StacCatalogue:
             if there is None:
                 return
             mark = json.dumps(there, sort_keys=True)
-            if mark in seen:
-                raise self._wrong("its pages lead in a circle")
+            empty = 0 if items else empty + 1
+            if mark in seen or empty > _EMPTY:
+                raise self._wrong("its pages lead in a circle, or nowhere")
             seen.add(mark)
             here = there
 
@@ -199,7 +203,7 @@ class StacCatalogue:
         href = link.get("href")
         if not isinstance(href, str):
             raise self._wrong("the link to its next page leads nowhere")
-        token = {key: value for key, value in parse_qsl(urlsplit(href).query) if key in {"token", "next", "page"}}
+        token = {key: value for key, value in parse_qsl(parts_of(href).query) if key in {"token", "next", "page"}}
         if not token:
             raise self._wrong("the link to its next page has no token")
         return here | token
@@ -219,7 +223,10 @@ class StacCatalogue:
         for place in range(0, len(asked), AT_ONCE):
             for body in (self._dialect.lookups or _by_item)(asked[place : place + AT_ONCE]):
                 # A few more than asked for: Earth Search has some products in two collections.
-                for items, _, _ in self._walk(body | dict(self._dialect.more), lambda: 2 * AT_ONCE):
+                walk = self._walk(body | dict(self._dialect.more), lambda: 2 * AT_ONCE)
+                for number, (items, _, _) in enumerate(walk):
+                    if number > _PAGES:
+                        raise self._wrong(f"it has more than {_PAGES} pages of {AT_ONCE} products")
                     for item in items:
                         product = self._dialect.read(item, self.name)
                         if product is not None and product.id in known and product.id not in found:
@@ -253,7 +260,7 @@ class StacCatalogue:
                     yield entry["id"]
             link = _link(answer)
             following = dict(
-                part.split("=", 1) for part in urlsplit(str((link or {}).get("href"))).query.split("&") if "=" in part
+                part.split("=", 1) for part in parts_of((link or {}).get("href")).query.split("&") if "=" in part
             )
             if link is None or following == token or not found:
                 return

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["clean", "is_page", "shown", "title", "told"]
+__all__ = ["clean", "is_page", "keep_headers_out_of_logs", "parts_of", "shown", "title", "told"]
+
+
+def parts_of(url: object) -> SplitResult:
+    """The parts of a URL that came in an answer; all empty for what is none."""
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        _ = parts.port, parts.hostname
+    except ValueError:
+        return urlsplit("")
+    return parts
 
 
 def shown(url: str) -> str:
@@ -83,3 +94,21 @@ def clean(text: str, secret: str) -> str:
     text = re.sub(r"(https?://[^\s?\"'<>]*)\?[^\s\"'<>]*", r"\1", text)
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return line if len(line) <= 200 else line[:197] + "..."
+
+
+class _NoHeaders(logging.Filter):
+    """httpcore logs the headers of answers where all is logged; among them are cookies and signed URLs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True: a line is shortened, not left out."""
+        name, _, _ = str(record.msg).partition(" ")
+        if name.startswith("receive_response_headers."):
+            record.msg, record.args = name, None
+        return True
+
+
+def keep_headers_out_of_logs() -> None:
+    """Whatever is logged, the headers of answers are not."""
+    logger = logging.getLogger("httpcore.http11")
+    if not any(isinstance(known, _NoHeaders) for known in logger.filters):
+        logger.addFilter(_NoHeaders())
