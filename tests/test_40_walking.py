@@ -185,3 +185,31 @@ def test_who_only_counts_gets_one_product() -> None:
     assert far.asked == [1]
     assert ids(far.window(0, 10)) == [product.id for product in SORTED[:10]]
     assert far.asked == [1, 20]
+
+
+def test_whoever_waits_for_a_walk_that_breaks_off_hears_of_it() -> None:
+    far = Catalogue()
+    entered, go = threading.Event(), threading.Event()
+
+    def pages(_wanted: Callable[[], int]) -> Iterator[Page]:
+        yield Page(SORTED[:1], total=50)
+        entered.set()
+        assert go.wait(10)
+        raise SourceUnavailable("far does not answer.")
+
+    def ask() -> Hits:
+        search = Search(pages, exact=True, ordered=True)
+        return far.walks.window(
+            "S2", query.parse("*"), ORDER, lambda _now: search, start=0, rows=10, now=datetime.now(UTC)
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(ask)
+        assert entered.wait(10)
+        two = pool.submit(ask)
+        while not far.walks._walks or two.running() is False:
+            pass
+        go.set()
+        for asked in (one, two):
+            with pytest.raises(SourceUnavailable):
+                asked.result(10)

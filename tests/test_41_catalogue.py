@@ -13,7 +13,8 @@ from scripted import Gateway, ScriptedSource, down, product_id, served, whole
 
 from extenso_nb import query
 from extenso_nb.client import Client
-from extenso_nb.errors import CredentialsMissing, IncompleteTransfer, SourceUnavailable
+from extenso_nb.errors import CredentialsMissing, IncompleteTransfer, InvalidRequest, SourceUnavailable
+from extenso_nb.gateway import catalogue as catalogue_module
 from extenso_nb.gateway.catalogue import Catalogue
 from extenso_nb.gateway.sources import Content, Hits, Profile, cannot, resting
 from extenso_nb.query import Query
@@ -86,10 +87,15 @@ def test_the_next_catalogue_answers_when_one_fails_and_the_answer_says_so() -> N
 def test_a_catalogue_that_cannot_be_asked_for_it_is_passed_over_and_not_let_rest() -> None:
     first, second = archives("first", "second")
     first.cannot = "orbitnumber"
-    catalogue = Catalogue([first, second])
+    catalogue, rows = Catalogue([first, second]), 5
     for _ in range(5):
-        assert found(catalogue).notes[0] == "first cannot be asked for orbitnumber."
-    assert first.searches == 5
+        notes = found(catalogue, rows=rows).notes
+        rows += 1
+        assert notes[0] in {
+            "first cannot be asked for orbitnumber.",
+            "second answers in place of first, as it did when this search was begun.",
+        }
+    assert catalogue.health("1").sources[0].rests_until is None
 
 
 def test_no_catalogue_answering_is_an_error_and_not_an_empty_result() -> None:
@@ -247,6 +253,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Moves the clock by which sources rest."""
     gone = [0.0]
     monotonic = time.monotonic
+    monkeypatch.setattr(catalogue_module, "STICKS_SECONDS", 0.0)
     monkeypatch.setattr(resting, "time", SimpleNamespace(monotonic=lambda: monotonic() + gone[0]))
 
     def forward(seconds: float) -> None:
@@ -360,5 +367,115 @@ def test_notes_go_with_the_answer_to_whoever_asked(tmp_path: Path) -> None:
         assert "second was asked in place of first" in repr(result)
         assert "second was asked in place of first" in result._repr_html_()
         assert result[:1].notes == result.notes
+    finally:
+        gateway.stop()
+
+
+# --- what a hostile reading proved ------------------------------------------------------------------------------------
+def test_a_search_is_not_moved_to_another_catalogue_under_somebody_who_pages_through_it() -> None:
+    first, second = archives("first", "second", products=8)
+    first.broken = True
+    catalogue = Catalogue([first, second])
+    seen = [product.sources for product in found(catalogue, rows=4).products]
+    first.broken = False
+    found(catalogue, rows=4)  # somebody else begins the same search
+    seen += [product.sources for product in found(catalogue, start=4, rows=4).products]
+    assert set(seen) == {("second",)}
+
+
+def test_dates_that_differ_between_a_folder_and_the_archive_lose_and_double_nothing() -> None:
+    (archive,) = archives("archive", products=0)
+    own = ScriptedSource("own")
+    for number in (1, 2, 3, 4, 5):
+        archive.add(number)
+    for number in (5, 6, 7, 8, 9):
+        own.add(number)
+    plain = archive.search
+
+    def earlier(collection: str, q: Query, *, start: int, rows: int, orderby: str) -> Hits:
+        """The archive took product 5 in before all others; the folder has it among its own."""
+        hits = plain(collection, q, start=0, rows=100, orderby=orderby)
+        moved = sorted(hits.products, key=lambda product: product.id != product_id(5))
+        return Hits(hits.total, tuple(moved[start : start + rows]))
+
+    archive.search = earlier  # type: ignore[method-assign]
+    catalogue = Catalogue([own, archive])
+    pages = [found(catalogue, start=start, rows=2) for start in range(0, 10, 2)]
+    names = [product.id for page in pages for product in page.products]
+    assert sorted(names) == sorted({product_id(number) for number in range(1, 10)})
+    assert {page.total for page in pages} == {9}
+
+
+def test_many_who_meet_one_failure_are_one_failure() -> None:
+    breaker = resting._Breaker("far")
+    calls = [breaker.enter() for _ in range(8)]
+    for call in calls:
+        breaker.failed(call, SourceUnavailable("503", status=503))
+    assert 29 < breaker.left() <= 30
+
+
+def test_looking_at_the_health_of_a_source_takes_no_turn_from_it(clock: Callable[[float], None]) -> None:
+    (source,) = archives("first")
+    guarded = resting.Resting(source)
+    source.script[product_id(1)] = [down, down, down]
+    for _ in range(3):
+        with pytest.raises(SourceUnavailable):
+            b"".join(guarded.open(product_id(1)).read(0))
+    with pytest.raises(SourceUnavailable, match="is let rest"):
+        guarded.check()
+    clock(31)
+    assert guarded.check() == 3
+    assert b"".join(guarded.open(product_id(1)).read(0)) == source.data[product_id(1)]
+
+
+def test_pictures_that_do_not_come_stop_no_search() -> None:
+    (source,) = archives("first")
+    source.quicklook = lambda _id: _raise(SourceUnavailable("503", status=503))  # type: ignore[method-assign]
+    catalogue = Catalogue([source])
+    for _ in range(5):
+        with pytest.raises(SourceUnavailable):
+            catalogue.quicklook(product_id(1))
+    assert found(catalogue).total == 3
+
+
+def test_an_answer_that_nobody_thought_of_is_a_failure_of_that_source() -> None:
+    first, second = archives("first", "second")
+    first.search = lambda *_args, **_more: _raise(KeyError("x"))  # type: ignore[method-assign]
+    hits = found(Catalogue([first, second]))
+    assert hits.total == 3
+    assert "KeyError" in hits.notes[0]
+
+
+def test_a_catalogue_that_would_have_to_be_looked_through_too_far_is_passed_over() -> None:
+    first, second = archives("first", "second")
+    first.search = lambda *_args, **_more: _raise(InvalidRequest("30,000 products would have to be looked through"))  # type: ignore[method-assign]
+    assert found(Catalogue([first, second])).total == 3
+    second.search = first.search  # type: ignore[method-assign]
+    with pytest.raises(InvalidRequest, match="looked through"):
+        found(Catalogue([first, second]))
+
+
+def test_a_source_that_could_not_hold_it_says_nothing_of_a_product_that_is_unknown() -> None:
+    radar = Archive("radar", searches=frozenset({"S1"}), delivers=frozenset({"S1"}))
+    radar.broken = True
+    optical = Archive("optical", searches=frozenset({"S2"}), delivers=frozenset({"S2"}))
+    name = optical.add(1)
+    catalogue = Catalogue([radar, optical])
+    assert catalogue.find([name, product_id(2)]).keys() == {name}
+    radar_id = "S1A_IW_GRDH_1SDV_20240601T054321_20240601T054346_054127_069518_ABCD"
+    with pytest.raises(SourceUnavailable):
+        catalogue.find([name, radar_id])
+
+
+def test_a_source_without_credentials_does_not_overrule_how_long_another_asks_to_wait(tmp_path: Path) -> None:
+    locked, busy = Archive("locked", lacks=LACKS), Archive("busy")
+    name = busy.add(1)
+    gateway = Gateway(tmp_path, locked, busy, schedule=QUICK)
+    try:
+        busy.script[name] = [lambda _data, _offset: _raise(SourceUnavailable("429", status=429, retry_after=1.5))]
+        began = time.monotonic()
+        order, _ = gateway.service.create_order(gateway.account, [name])
+        assert gateway.wait(order.id) == "delivered"
+        assert time.monotonic() - began > 1.5
     finally:
         gateway.stop()

@@ -6,9 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
-from extenso_nb.errors import CredentialsMissing, ExtensoError, NoQuicklook, SourceUnavailable, UnknownProduct
+from extenso_nb.errors import (
+    CredentialsMissing,
+    ExtensoError,
+    InvalidRequest,
+    NoQuicklook,
+    SourceUnavailable,
+    UnknownProduct,
+)
 from extenso_nb.gateway.sources import Hits, Source, lacking, profile_of
 from extenso_nb.gateway.sources.resting import Resting
 from extenso_nb.models import Health, Product, SourceHealth
@@ -66,38 +74,43 @@ class Catalogue:
                 f"None of the sources ({named}) can be searched for {collection}.",
                 hint="Name one that can beside them: `extenso sources` lists what each holds.",
             )
-        alone = len(own) + bool(archive) == 1
-        place = (start, rows) if alone else (0, start + rows)
-        calls: list[Callable[[], Hits]] = [
-            lambda source=source: source.search(collection, query, start=place[0], rows=place[1], orderby=orderby)  # type: ignore[misc]
-            for source in own
-        ]
+        asks: list[Ask] = [_asking(source, collection, query, orderby) for source in own]
         if archive:
-            calls.append(lambda: self._of_archive(archive, collection, query, place, orderby, first=start == 0))
-        found = _side_by_side(calls)
-        return found[0] if alone else _merged(found, start, rows, orderby)
+            asks.append(lambda first, count: self._of_archive(archive, collection, query, (first, count), orderby))
+        if len(asks) == 1:
+            return asks[0](start, rows)
+        found = _side_by_side([lambda ask=ask: ask(0, start + rows) for ask in asks])  # type: ignore[misc]
+        return _merged([_Stream(ask, hits) for ask, hits in zip(asks, found, strict=True)], own, start, rows, orderby)
 
     def _of_archive(
-        self, sources: list[Source], collection: str, query: Query, place: tuple[int, int], orderby: str, *, first: bool
+        self, sources: list[Source], collection: str, query: Query, place: tuple[int, int], orderby: str
     ) -> Hits:
         """From the first catalogue of the archive that answers; pages of one search come from one catalogue."""
         key = (collection, str(query), orderby)
-        before = None if first else self._before(key)
+        before, usual = self._before(key), sources[0].name
+        if place[0] == 0:
+            # Somebody may be on a further page of the same search: it is not moved to another catalogue under them.
+            sources = sorted(sources, key=lambda source: source.name != before)
+            before = None
         notes: list[str] = []
-        failures: list[SourceUnavailable] = []
+        failures: list[ExtensoError] = []
         for source in sources:
             if before is not None and source.name != before:
                 continue
             try:
                 hits = source.search(collection, query, start=place[0], rows=place[1], orderby=orderby)
-            except SourceUnavailable as error:
+            except (SourceUnavailable, InvalidRequest) as error:  # the latter: it cannot be asked for all of it
                 failures.append(error)
                 notes.append(error.message)
                 continue
             self._remember(key, source.name)
             if notes:
                 notes.append(f"{source.name} was asked in place of {_named(sources[: sources.index(source)])}.")
+            elif source.name != usual:
+                notes.append(f"{source.name} answers in place of {usual}, as it did when this search was begun.")
             return Hits(hits.total, hits.products, (*notes, *hits.notes))
+        if all(isinstance(error, InvalidRequest) for error in failures) and failures:
+            raise failures[0]
         if before is not None:
             raise SourceUnavailable(
                 f"{before}, from which the first pages of this search came, does not answer any more: "
@@ -130,7 +143,7 @@ class Catalogue:
         Raises SourceUnavailable when a product was not found and a source did not answer.
         """
         found: dict[str, Product] = {}
-        failed: list[SourceUnavailable] = []
+        failed: list[tuple[SourceUnavailable, set[str]]] = []
         for source in self.sources.values():
             profile = profile_of(source)
             held = profile.searches | profile.delivers
@@ -140,12 +153,13 @@ class Catalogue:
             try:
                 described = source.find(tuple(wanted))
             except SourceUnavailable as error:
-                failed.append(error)
+                failed.append((error, set(wanted)))
                 continue
             for product_id, product in described.items():
                 found[product_id] = _joined(found[product_id], product) if product_id in found else product
-        if failed and len(found) < len(set(product_ids)):
-            raise failed[0]
+        for failure, unanswered in failed:
+            if not unanswered <= found.keys():
+                raise failure
         return found
 
     def holders(self, product_id: str) -> tuple[dict[str, Product], dict[str, Exception]]:
@@ -225,16 +239,55 @@ def _side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:
         return list(pool.map(lambda call: call(), calls))
 
 
-def _merged(found: Sequence[Hits], start: int, rows: int, orderby: str) -> Hits:
-    """One window of the whole: it can only hold products from the first start + rows of each source."""
+Ask = Callable[[int, int], Hits]
+"""`ask(start, rows)`: a window of a search."""
+
+
+def _asking(source: Source, collection: str, query: Query, orderby: str) -> Ask:
+    return lambda start, rows: source.search(collection, query, start=start, rows=rows, orderby=orderby)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """A search at one place, and the beginning of what it found."""
+
+    ask: Ask
+    hits: Hits
+
+
+def _merged(streams: Sequence[_Stream], own: Sequence[Source], start: int, rows: int, orderby: str) -> Hits:
+    """One window of the whole: it can only hold products from the first start + rows of each place.
+
+    A product that an earlier place holds stands where that has it, and is left out of the later ones: they may give it
+    other dates, and with them another place in the order. `own` are the sources of the streams, in order; the last
+    stream has none where it is the archive's.
+    """
     merged: dict[str, Product] = {}
-    for hits in found:
+    total, notes = 0, list[str]()
+    for number, stream in enumerate(streams):
+        hits, held = _without(stream, own[:number], start + rows)
         for product in hits.products:
-            merged[product.id] = _joined(merged[product.id], product) if product.id in merged else product
-    doubled = sum(len(hits.products) for hits in found) - len(merged)
+            if product.id in merged:
+                merged[product.id] = _joined(merged[product.id], product)
+            elif product.id not in held:
+                merged[product.id] = product
+        total += hits.total - len(held)
+        notes += hits.notes
     ordered = order(merged.values(), orderby)
-    total = sum(hits.total for hits in found) - doubled
-    return Hits(total, tuple(ordered[start : start + rows]), tuple(note for hits in found for note in hits.notes))
+    return Hits(total, tuple(ordered[start : start + rows]), tuple(notes))
+
+
+def _without(stream: _Stream, earlier: Sequence[Source], needed: int) -> tuple[Hits, set[str]]:
+    """The beginning of a stream, long enough to have so many that no earlier source holds; and which those do."""
+    hits, asked = stream.hits, needed
+    while True:
+        names = tuple(product.id for product in hits.products)
+        held = {name for source in earlier for name in source.find(names)} if names else set()
+        fresh = len(names) - len(held)
+        if fresh >= needed or len(names) < asked:
+            return hits, held
+        asked += needed - fresh
+        hits = stream.ask(0, asked)
 
 
 def _joined(first: Product, second: Product) -> Product:
@@ -261,7 +314,7 @@ def _held(source: Source, product_id: str) -> Product | Exception | None:
     """What a source says of a product; the error where it cannot say, or could not deliver."""
     lacks = lacking(source)
     if lacks is not None:
-        return SourceUnavailable(lacks, source=source.name)
+        return SourceUnavailable(lacks, source=source.name, lacks=True)
     try:
         return source.find((product_id,)).get(product_id)
     except Exception as error:  # noqa: BLE001 - a source may raise anything; the others must be asked all the same

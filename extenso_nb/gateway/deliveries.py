@@ -307,7 +307,12 @@ class Deliveries:
             held = {name: product for name, product in held.items() if name == asked}
         online = [name for name, product in held.items() if product.online]
         cold = [name for name, product in held.items() if not product.online]
-        failures = [self.transfers.failure(delivery_id, error, name) for name, error in failed.items()]
+        failures = [
+            self.transfers.failure(delivery_id, error, name)
+            for name, error in failed.items()
+            # One that lacks credentials is no failure where others hold it: it would overrule how long those ask to wait.
+            if not (held and getattr(error, "details", {}).get("lacks"))
+        ]
         if not held and not failures:
             failures.append({"reason": f"No source holds {delivery.product_id} any more.", "wrong": True})
         elif asked and asked not in held and asked not in failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from extenso_nb.query import Query
 __all__ = ["Resting"]
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 FAILURES = 3
 """So many failures in a row, and it rests."""
@@ -37,7 +39,8 @@ class _Breaker:
         self._failures = 0
         self._rest = 0.0
         self._until = 0.0
-        self._trying = False
+        self._probe = 0
+        self._entered = 0
         self._last = ""
 
     def left(self) -> float:
@@ -45,37 +48,46 @@ class _Breaker:
         with self._lock:
             return self._until - time.monotonic()
 
-    def enter(self) -> None:
-        """Raise SourceUnavailable while it rests, and while one call sees whether it is well again."""
+    def enter(self) -> int:
+        """A number for this call. Raises SourceUnavailable while it rests, and while one call sees whether it is well."""
         with self._lock:
-            left = self._until - time.monotonic()
-            if left <= 0 and not (self._rest and self._trying):
-                self._trying = self._rest > 0
-                return
-            seconds = max(left, 1.0)
+            if self._until <= time.monotonic() and not self._probe:
+                self._entered += 1
+                if self._rest:
+                    self._probe = self._entered
+                return self._entered
+        raise self.refusal()
+
+    def refusal(self) -> SourceUnavailable:
+        """What is said while it rests."""
+        with self._lock:
+            seconds, last = max(self._until - time.monotonic(), 1.0), self._last
         when = (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%H:%M:%S")
-        raise SourceUnavailable(
-            f"{self._name} failed {FAILURES} times in a row and is let rest until {when} UTC; the last time: {self._last}",
+        return SourceUnavailable(
+            f"{self._name} failed {FAILURES} times in a row and is let rest until {when} UTC; the last time: {last}",
             source=self._name,
             retry_after=round(seconds, 1),
             rests=True,
         )
 
-    def leave(self) -> None:
-        """Whoever entered is done, in whatever way."""
+    def leave(self, call: int) -> None:
+        """A call is done, in whatever way."""
         with self._lock:
-            self._trying = False
+            if self._probe == call:
+                self._probe = 0
 
     def well(self) -> None:
         """It answered."""
         with self._lock:
-            self._failures, self._rest, self._until = 0, 0.0, 0.0
+            self._failures, self._rest, self._until, self._probe = 0, 0.0, 0.0, 0
 
-    def failed(self, error: SourceUnavailable) -> None:
-        """It did not; what it answers that is well, to what was wrong, does not count."""
+    def failed(self, call: int, error: SourceUnavailable) -> None:
+        """A call did not; what it answers that is well, to what was wrong, does not count."""
         if error.details.get("cannot") or error.details.get("login") or error.details.get("status") in _OWN_FAULT:
             return
         with self._lock:
+            if self._until > time.monotonic() or (self._rest and self._probe != call):
+                return  # it was let through before the rest began: what it met is what the others met
             self._failures += 1
             self._last = error.message
             if self._failures >= FAILURES or self._rest:
@@ -87,13 +99,13 @@ class Resting:
     """A source of the archive with circuit breakers around it. Threads share it.
 
     While it rests every call raises SourceUnavailable at once, with `retry_after` in `details`; then one call is let
-    through, and the others wait for how that goes. Catalogue and bytes rest apart: they are different machines there.
+    through, and the others wait for how that goes. Catalogue, bytes and pictures rest apart: they are different machines.
     """
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.name, self.limits, self.profile = source.name, limits_of(source), profile_of(source)
-        self._catalogue, self._bytes = _Breaker(source.name), _Breaker(source.name)
+        self._catalogue, self._bytes, self._pictures = (_Breaker(source.name) for _ in range(3))
         self._checked: tuple[float, int | SourceUnavailable | None] | None = None
 
     def __repr__(self) -> str:
@@ -135,7 +147,7 @@ class Resting:
 
     def quicklook(self, product_id: str) -> bytes:
         """As the source's."""
-        return self._tried(lambda: self.source.quicklook(product_id))
+        return self._tried(lambda: self.source.quicklook(product_id), self._pictures)
 
     def check(self) -> int | None:
         """As the source's, and believed for a minute."""
@@ -150,35 +162,45 @@ class Resting:
         if isinstance(checked[1], SourceUnavailable):
             raise SourceUnavailable(checked[1].message, hint=checked[1].hint, **checked[1].details)
         if self._bytes.left() > 0:
-            self._bytes.enter()
+            raise self._bytes.refusal()
         return checked[1]
 
-    def _tried(self, call: Callable[[], T]) -> T:
-        self._catalogue.enter()
+    def _tried(self, call: Callable[[], T], breaker: _Breaker | None = None) -> T:
+        breaker = breaker or self._catalogue
+        number = breaker.enter()
         try:
             found = call()
         except SourceUnavailable as error:
-            self._catalogue.failed(error)
+            breaker.failed(number, error)
             raise
         except ExtensoError:
-            self._catalogue.well()  # an answer, too
+            breaker.well()  # an answer, too
             raise
+        except Exception as error:  # noqa: BLE001 - an answer that nobody thought of; the other sources are asked all the same
+            _log.exception("source %s failed", self.name)
+            failure = SourceUnavailable(
+                f"{self.name} gave an answer that could not be dealt with ({type(error).__name__}).",
+                hint="The gateway's log says more; please report it.",
+                source=self.name,
+            )
+            breaker.failed(number, failure)
+            raise failure from None
         else:
-            self._catalogue.well()
+            breaker.well()
             return found
         finally:
-            self._catalogue.leave()
+            breaker.leave(number)
 
     def _read(self, content: Content, offset: int) -> Iterator[bytes]:
-        self._bytes.enter()
+        number = self._bytes.enter()
         try:
             for block in content.read(offset):
                 self._bytes.well()
                 yield block
         except SourceUnavailable as error:
-            self._bytes.failed(error)
+            self._bytes.failed(number, error)
             raise
         else:
             self._bytes.well()
         finally:
-            self._bytes.leave()
+            self._bytes.leave(number)

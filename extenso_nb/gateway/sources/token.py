@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,10 @@ from extenso_nb.errors import ExtensoError, SourceUnavailable
 from extenso_nb.gateway.sources import Credentials
 
 __all__ = ["Authorise", "Login", "Token"]
+
+
+LAPSES_SECONDS = 300.0
+"""How long credentials are not sent again after a refusal that may pass."""
 
 
 class Authorise(Protocol):
@@ -118,7 +123,7 @@ class Login:
         exchange: Callable[[Mapping[str, str]], tuple[str, float | None]],
     ) -> None:
         self._name, self._account, self._credentials, self._exchange = name, account, credentials, exchange
-        self._refused: tuple[dict[str, str], SourceUnavailable] | None = None
+        self._refused: tuple[dict[str, str], SourceUnavailable, float] | None = None
 
     def __repr__(self) -> str:
         return f"<Login {self._name}, hidden>"
@@ -133,7 +138,7 @@ class Login:
         given = self._credentials()
         if given is None:
             return f"{self._name} wants an account, and no credentials are set. {self.hint}"
-        if self._refused is not None and self._refused[0] == dict(given):
+        if self._was_refused(given) is not None:
             return f"{self._name} refused the credentials that are set. {self.hint}"
         return None
 
@@ -147,14 +152,15 @@ class Login:
                 source=self._name,
                 login=self._account,
             )
-        if self._refused is not None and self._refused[0] == dict(given):
-            raise copy.copy(self._refused[1])
+        before = self._was_refused(given)
+        if before is not None:
+            raise copy.copy(before)
         try:
             return self._exchange(given)
         except SourceUnavailable as error:
             if error.details.get("status") not in {400, 401, 403}:
                 raise
-            said = error.message
+            said, status = error.message, error.details["status"]
         refused = SourceUnavailable(
             f"{self._name} refused the credentials: {said}",
             hint=self.hint,
@@ -162,5 +168,12 @@ class Login:
             login=self._account,
             status=401,
         )
-        self._refused = (dict(given), refused)
+        # That a password is wrong stays so; a proxy's 403 passes, and so does a code that was used a moment ago.
+        lasts = math.inf if status == 401 and not given.get("totp") else LAPSES_SECONDS
+        self._refused = (dict(given), refused, time.monotonic() + lasts)
         raise copy.copy(refused)
+
+    def _was_refused(self, given: Mapping[str, str]) -> SourceUnavailable | None:
+        if self._refused is None or self._refused[0] != dict(given) or time.monotonic() >= self._refused[2]:
+            return None
+        return self._refused[1]

@@ -6,6 +6,7 @@ sorted here. Every product is held to the query in any case: what a catalogue ta
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections import OrderedDict
@@ -24,6 +25,8 @@ FIRST = 100
 """Products of the first page at least: most searches are looked at by pages of that, or less."""
 DEEPEST = 100_000
 """Products into a search that pages are followed."""
+KEPT = 100_000
+"""Products in the searches that are kept of one source: some 5 kB each."""
 MOST = 20_000
 """Products of a search that are looked through here, when the catalogue cannot do it."""
 
@@ -66,6 +69,8 @@ class _Walk:
     over: bool = False
     goal: int = 0
     sorted: list[Product] | None = None
+    broken: BaseException | None = None
+    """What its pages raised: they have ended, and nothing more is to be had from them."""
 
 
 class Walks:
@@ -106,12 +111,9 @@ class Walks:
         """
         key = (collection, str(query), orderby)
         with self._lock:
-            walk = self._walks.pop(key, None)
-            if walk is None or time.monotonic() - walk.born > self._seconds:
-                walk = _Walk(begin(now), now, time.monotonic())
+            self._forget(time.monotonic() - self._seconds)
+            walk = self._walks.pop(key, None) or _Walk(begin(now), now, time.monotonic())
             self._walks[key] = walk
-            while len(self._walks) > self._keep:
-                self._walks.popitem(last=False)
         try:
             with walk.lock:
                 return self._cut(walk, query, orderby, start, rows)
@@ -121,7 +123,16 @@ class Walks:
                     del self._walks[key]
             raise
 
+    def _forget(self, before: float) -> None:
+        """Drop what is old, and of the rest the oldest while there are too many searches, or products in them."""
+        for key in [key for key, walk in self._walks.items() if walk.born <= before]:
+            del self._walks[key]
+        while len(self._walks) >= self._keep or sum(len(walk.products) for walk in self._walks.values()) > KEPT:
+            self._walks.popitem(last=False)
+
     def _cut(self, walk: _Walk, query: Query, orderby: str, start: int, rows: int) -> Hits:
+        if walk.broken is not None:
+            raise copy.copy(walk.broken)  # whoever waited for it must not take what had come for all there is
         whole = not (walk.search.exact and walk.search.ordered)
         while not walk.over and (whole or len(walk.products) < start + rows):
             if whole and max(walk.came, walk.total or 0) > self.most:
@@ -148,7 +159,11 @@ class Walks:
     def _step(self, walk: _Walk, query: Query) -> None:
         if walk.pages is None:
             walk.pages = walk.search.pages(lambda: walk.goal)
-        page = next(walk.pages, None)
+        try:
+            page = next(walk.pages, None)
+        except BaseException as error:
+            walk.broken = error
+            raise
         if page is None:
             walk.over = True
             return
