@@ -108,8 +108,8 @@ def test_each_has_the_credentials_of_its_account_as_they_are_now() -> None:
 @pytest.mark.usefixtures("stand_ins")
 def test_aliases_stand_for_several(tmp_path: Path) -> None:
     assert [source.name for source in open_sources(["open"])] == OPEN
-    assert [source.name for source in open_sources(["live"])] == ["cdse", "asf", *OPEN]
-    assert [source.name for source in open_sources(["cdse", "open", "live"])] == ["cdse", *OPEN, "asf"]
+    assert [source.name for source in open_sources(["live"])] == ["cdse", "cdse_stac", "asf", *OPEN]
+    assert [source.name for source in open_sources(["cdse", "open", "live"])] == ["cdse", *OPEN, "cdse_stac", "asf"]
     assert [source.name for source in open_sources(["meeo", "open"])] == [
         "meeo",
         "google",
