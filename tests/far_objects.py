@@ -72,7 +72,7 @@ class BucketServer(ScriptedHttp):
     def _reply(self, request: Request) -> Reply | None:
         if request.method != "GET":
             return Reply(405)
-        time.sleep(self.latency)
+        time.sleep(self.latency)  # how far away it is; 0 but where the waits for answers are what is measured
         asked = {key: values[0] for key, values in parse_qs(urlsplit(request.target).query).items()}
         path = request.path
         if path.startswith("/storage/v1/b/") and path.endswith("/o"):

@@ -19,6 +19,7 @@ from extenso_nb.gateway.sources import Source, lacking
 from extenso_nb.gateway.sources.eodag import PRESETS, EodagSource
 from extenso_nb.models import Product
 
+# An extra, which some will not install; CI does, and fails on a skip.
 pytest.importorskip("eodag", reason="the extra `eodag` is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # eodag and what it stands on
 

@@ -70,7 +70,7 @@ class Far:
             self.most_open = max(self.most_open, self.open)
             end = self.breaks[name].pop(0) if self.breaks.get(name) else None
         try:
-            time.sleep(self.pause)
+            time.sleep(self.pause)  # the wait for an answer: without it nothing would be fetched side by side
             data = self.files[name]
             for place in range(start, len(data), self.block):
                 if end is not None and place >= end:
@@ -105,7 +105,7 @@ def settled(far: Far) -> None:
     """Wait until nothing is read any more."""
     end = time.monotonic() + 10
     while far.open and time.monotonic() < end:
-        time.sleep(0.002)
+        time.sleep(0.002)  # between two looks
     assert not far.open
 
 
@@ -338,7 +338,7 @@ def test_small_files_come_ahead_within_bounds(monkeypatch: pytest.MonkeyPatch) -
     read = far.content().read(0)
     came = bytearray(next(read))
     came += next(read)
-    time.sleep(0.2)
+    time.sleep(0.2)  # time to fetch far too much in, if it were: that nothing happens cannot be waited for
     settled(far)
     assert sum(far.read.values()) <= 4 + 350, "no more than there is room for"
     for block in read:

@@ -257,9 +257,7 @@ def no_socket(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_that_is_installed_is_made_without_a_request(kind: str, no_socket: list[Any]) -> None:
-    module, _, name = KINDS[kind].where.partition(":")
-    if find_spec(f"extenso_nb.gateway.sources.{module}") is None:
-        pytest.skip(f"{module} is not there yet")
+    _, _, name = KINDS[kind].where.partition(":")
     if KINDS[kind].extra and find_spec(str(KINDS[kind].extra)) is None:
         with pytest.raises(InputError, match="not installed"):
             open_source(kind)
@@ -317,3 +315,10 @@ def test_the_sources_of_a_gateway_as_text() -> None:
         "asf: it does not answer; rests until 2026-11-26T08:00:00Z",
         "folder: ok, 3 products",
     ]
+
+
+@pytest.mark.parametrize("kind", ["dhus", "sobloo"])
+def test_no_password_goes_out_in_clear(kind: str) -> None:
+    with pytest.raises(InvalidRequest, match="in clear") as caught:
+        open_source(f"{kind}:http://hub.example.org/dhus")
+    assert "https" in caught.value.hint

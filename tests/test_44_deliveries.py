@@ -500,6 +500,25 @@ def test_a_product_that_stays_cold_fails_with_that_reason(
     assert source.opened == []
 
 
+def test_a_product_that_stays_cold_fails_although_another_source_does_not_answer(
+    tmp_path: Path, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "COLD_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(deliveries_module, "COLD_POLLS", 3)
+    name = source.add(1)
+    source.cold.add(name)
+    second = ScriptedSource("second")
+    # More attempts than there is time for: it has to be the cold that ends it.
+    gateway = Gateway(tmp_path, source, second, schedule=QUICK.patch(attempts=1000))
+    try:
+        order, _ = gateway.service.create_order(gateway.account, [name])
+        second.broken = True
+        assert gateway.wait(order.id) == "failed"
+        assert "stayed cold" in (gateway.store.delivery(gateway.account, order.id, "1-1").error or "")
+    finally:
+        gateway.stop()
+
+
 # --- several sources, cold and warm ----------------------------------------------------------------------------------
 def events(gateway: Gateway, delivery_id: str) -> list[str]:
     return [f"{entry.source or '-'}: {entry.event}" for entry in gateway.store.work(delivery_id)[1].trail]

@@ -649,3 +649,10 @@ def test_whoever_lacks_usable_credentials_says_how_to_mend_them() -> None:
     assert lacking(source) is None
     assert Token(login).header() == "Bearer token"
     assert asked == [CDSE]
+
+
+def test_hubs_of_similar_names_have_passwords_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTENSO_DHUS_A__B_ORG_USERNAME", "hyphen")
+    monkeypatch.setenv("EXTENSO_DHUS_A__B_ORG_PASSWORD", "p")
+    assert dict(stored("dhus@a-b.org")() or {})["username"] == "hyphen"
+    assert stored("dhus@a.b.org")() is None

@@ -260,8 +260,11 @@ def _look(name: str) -> tuple[str, Secrets] | None:
 
 # --- environment -----------------------------------------------------------------------------------------------------
 def environment_name(account: str, field: str) -> str:
-    """The variable of a field: EXTENSO_CDSE_USERNAME, EXTENSO_DHUS_HUB_EXAMPLE_ORG_PASSWORD."""
-    return re.sub(r"[^A-Z0-9]+", "_", f"extenso_{account}_{field}".upper())
+    """The variable of a field: EXTENSO_CDSE_USERNAME, EXTENSO_DHUS_HUB_EXAMPLE_ORG_PASSWORD.
+
+    A hyphen is two underscores, or the password of `a-b.org` would be that of `a.b.org` as well.
+    """
+    return re.sub(r"[^A-Z0-9_]", "_", f"extenso_{account}_{field}".upper().replace("-", "__"))
 
 
 def _of_environment(name: str, account: Account) -> tuple[str, Secrets] | None:

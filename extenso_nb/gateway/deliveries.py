@@ -538,8 +538,10 @@ def _deliver(delivery_id: str, attempt: int, polls: int) -> None:
             return
         failures.append(refused)
         seconds = _wait(delivery_id, attempt, failures)
-    reason = failures[-1]["reason"] if failures else "it stayed cold for three days"
-    if seconds is None or not failures:
+    # Whatever else there is to say of sources that could not be asked: begun anew it would be three more days.
+    given_up = not failures or (bool(cold) and polls >= COLD_POLLS and not tried)
+    reason = "it stayed cold for three days" if given_up else failures[-1]["reason"]
+    if seconds is None or given_up:
         _fail(delivery_id, reason)
         return
     _postpone(delivery_id, seconds, reason, attempt)

@@ -11,16 +11,14 @@ from datetime import timedelta
 from typing import Any
 
 from extenso_nb.errors import SourceUnavailable, UnknownProduct
-from extenso_nb.gateway.sources import Content, Credentials, Hits, Limits, Profile
+from extenso_nb.gateway.sources import Content, Credentials, Profile
 from extenso_nb.gateway.sources.pictures import picture
 from extenso_nb.gateway.sources.remote import Remote
-from extenso_nb.gateway.sources.stac import Dialect, StacCatalogue
+from extenso_nb.gateway.sources.stac import Dialect, StacCatalogue, StacSource
 from extenso_nb.gateway.sources.stac_items import asset
 from extenso_nb.gateway.sources.stac_query import Condition, Extension, Shelf, Terms, platforms
 from extenso_nb.gateway.sources.words import parts_of
-from extenso_nb.models import Product
 from extenso_nb.products import ProductId
-from extenso_nb.query import Query
 
 __all__ = ["EARTH_SEARCH", "EarthSearch"]
 
@@ -72,11 +70,10 @@ def _lookups(batch: Sequence[ProductId]) -> Iterator[dict[str, Any]]:
         yield {"collections": ids, "query": {"s2:product_uri": {"in": optical}}}
 
 
-class EarthSearch:
+class EarthSearch(StacSource):
     """The catalogue of Element 84, at `url`. Nothing is asked before the first call."""
 
     profile = Profile(searches=frozenset({"S1", "S2"}), delivers=frozenset(), archive=True, cost=1)
-    limits = Limits()
 
     def __init__(
         self,
@@ -86,8 +83,7 @@ class EarthSearch:
         url: str = EARTH_SEARCH,
         stall_seconds: float = 60.0,
     ) -> None:
-        self.name = name
-        self._remote = Remote(name, stall_seconds=stall_seconds)
+        remote = Remote(name, stall_seconds=stall_seconds)
         self._hosts = (*_PICTURE_HOSTS, parts_of(url).netloc)
         # `datetime` of a tile of Sentinel-2 is up to an hour after that of its datatake.
         slack = timedelta(hours=2)
@@ -100,26 +96,8 @@ class EarthSearch:
             sort_prefix="properties.",
             slack=slack,
         )
-        self._catalogue = StacCatalogue(self._remote, url, name, brief, shelves=_SHELVES)
-        self._items = StacCatalogue(self._remote, url, name, whole, shelves=_SHELVES)
-
-    def __repr__(self) -> str:
-        return f"<EarthSearch {self.name}>"
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._remote.close()
-
-    def search(self, collection: str, query: Query, *, start: int, rows: int, orderby: str) -> Hits:
-        """As `Source` says."""
-        return self._catalogue.search(collection, query, start=start, rows=rows, orderby=orderby)
-
-    def find(self, product_ids: tuple[str, ...]) -> dict[str, Product]:
-        """As `Source` says."""
-        return self._catalogue.find(product_ids)
-
-    def warm_up(self, product_id: str) -> None:
-        """Nothing is ever cold here."""
+        super().__init__(name, remote, StacCatalogue(remote, url, name, brief, shelves=_SHELVES))
+        self._items = StacCatalogue(remote, url, name, whole, shelves=_SHELVES)
 
     def open(self, product_id: str) -> Content:
         """Raises SourceUnavailable: it has no whole products."""
@@ -155,10 +133,6 @@ class EarthSearch:
         if item is None:
             raise UnknownProduct(f"{self.name} does not have {product_id}.", source=self.name)
         return item
-
-    def check(self) -> None:
-        """As `Source` says; how many there are is not known."""
-        self._catalogue.check()
 
 
 _OPEN_BUCKETS = {"sentinel-cogs": "us-west-2", "e84-earth-search-sentinel-data": "us-west-2"}

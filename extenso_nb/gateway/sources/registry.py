@@ -115,7 +115,14 @@ def _host(kind: str, url: str) -> str:
             f"What stands after `{kind}:` is not the address of a source.",
             hint=f"Write {kind}:https://HOST/PATH, without user, password and query; `extenso login {kind}` takes those.",
         )
+    if parts.scheme == "http" and host not in _HERE:
+        raise InvalidRequest(
+            f"{kind} at {host} would be sent its password in clear over http.", hint=f"Write {kind}:https://..."
+        )
     return host
+
+
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def _class(kind: str) -> Any:

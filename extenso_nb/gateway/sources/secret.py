@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from extenso_nb.errors import SourceUnavailable
 from extenso_nb.gateway.sources import Credentials
+from extenso_nb.gateway.sources.token import login_hint
 
 __all__ = ["Secret", "apikey", "basic"]
 
@@ -31,16 +32,13 @@ class Secret:
         self, name: str, account: str, credentials: Credentials, write: Callable[[Mapping[str, str]], str]
     ) -> None:
         self._name, self._account, self._credentials, self._write = name, account, credentials, write
+        self.hint = login_hint(account)
+        """The command that gives it credentials."""
         self._refused: str | None = None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Secret of {self._name}, hidden>"
-
-    @property
-    def hint(self) -> str:
-        """The command that gives it credentials."""
-        return f"Run `extenso login {self._account}` where the gateway runs."
 
     def lacks(self) -> str | None:
         """What is missing before anything can be fetched; None when there are credentials that were not refused."""

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from extenso_nb.errors import SourceUnavailable, UnknownProduct
-from extenso_nb.gateway.sources import Hits, cannot
+from extenso_nb.gateway.sources import Hits, Limits, cannot
 from extenso_nb.gateway.sources.record import named, whole
 from extenso_nb.gateway.sources.remote import Remote
 from extenso_nb.gateway.sources.stac_items import product_from
@@ -36,7 +36,7 @@ from extenso_nb.models import Product
 from extenso_nb.products import ProductId
 from extenso_nb.query import Query
 
-__all__ = ["CDSE_STAC", "CDSE_TERMS", "Dialect", "StacCatalogue", "cdse_shelf", "cdse_stac"]
+__all__ = ["CDSE_STAC", "CDSE_TERMS", "Dialect", "StacCatalogue", "StacSource", "cdse_shelf", "cdse_stac"]
 
 Item = Mapping[str, Any]
 
@@ -272,6 +272,37 @@ class StacCatalogue:
         answer = self._asked("")
         if not isinstance(answer, dict) or answer.get("type") != "Catalog":
             raise SourceUnavailable(f"{self.name}: {shown(self._url)} is no STAC catalogue.", source=self.name)
+
+
+class StacSource:
+    """A source over a STAC catalogue: what those have in common that are searched and deliver nothing themselves."""
+
+    limits = Limits()
+
+    def __init__(self, name: str, remote: Remote, catalogue: StacCatalogue) -> None:
+        self.name, self._remote, self._catalogue = name, remote, catalogue
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._remote.close()
+
+    def search(self, collection: str, query: Query, *, start: int, rows: int, orderby: str) -> Hits:
+        """As `Source` says."""
+        return self._catalogue.search(collection, query, start=start, rows=rows, orderby=orderby)
+
+    def find(self, product_ids: tuple[str, ...]) -> dict[str, Product]:
+        """As `Source` says."""
+        return self._catalogue.find(product_ids)
+
+    def warm_up(self, product_id: str) -> None:
+        """Nothing is brought back by a catalogue."""
+
+    def check(self) -> None:
+        """As `Source` says; how many there are is not known."""
+        self._catalogue.check()
 
 
 def _link(answer: Any) -> Mapping[str, Any] | None:

@@ -12,11 +12,15 @@ from typing import Protocol
 from extenso_nb.errors import ExtensoError, SourceUnavailable
 from extenso_nb.gateway.sources import Credentials
 
-__all__ = ["Authorise", "Login", "Token"]
-
+__all__ = ["Authorise", "Login", "Token", "login_hint"]
 
 LAPSES_SECONDS = 300.0
 """How long credentials are not sent again after a refusal that may pass."""
+
+
+def login_hint(account: str) -> str:
+    """The command that gives a source its credentials."""
+    return f"Run `extenso login {account}` where the gateway runs."
 
 
 class Authorise(Protocol):
@@ -123,15 +127,12 @@ class Login:
         exchange: Callable[[Mapping[str, str]], tuple[str, float | None]],
     ) -> None:
         self._name, self._account, self._credentials, self._exchange = name, account, credentials, exchange
+        self.hint = login_hint(account)
+        """The command that gives it credentials."""
         self._refused: tuple[dict[str, str], SourceUnavailable, float] | None = None
 
     def __repr__(self) -> str:
         return f"<Login {self._name}, hidden>"
-
-    @property
-    def hint(self) -> str:
-        """The command that gives it credentials."""
-        return f"Run `extenso login {self._account}` where the gateway runs."
 
     def lacks(self) -> str | None:
         """What is missing before anything can be fetched; None when there are credentials that were not refused."""
