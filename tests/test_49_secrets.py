@@ -278,7 +278,12 @@ def files(scan: Scan, folder: Path) -> None:
     kept = {"gateway.json": {"API key"}, "secret": {"gateway's secret", "gateway's secret, as bytes"}}
     for path in sorted(files_under(folder)):
         before = len(scan.found)
-        scan.look(path.name, path.read_bytes())
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            assert path.name.endswith("-journal"), path  # SQLite takes those away while one looks
+            continue
+        scan.look(path.name, content)
         fresh = scan.found[before:]
         if path.name in kept:
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
